@@ -39,11 +39,16 @@ const print = (path: ReadonlyArray<PropertyKey>, value: unknown): string => {
 const printPath = (path: ReadonlyArray<PropertyKey>): string =>
   path.length === 0
     ? "(the whole spec)"
-    : path.map((key, index) => (typeof key === "number" ? `[${key}]` : `${index === 0 ? "" : "."}${String(key)}`)).join("")
+    : path
+        .map((key, index) =>
+          typeof key === "number" ? `[${key}]` : `${index === 0 ? "" : "."}${String(key)}`,
+        )
+        .join("")
 
 const valueAt = (input: unknown, path: ReadonlyArray<PropertyKey>): unknown =>
   path.reduce<unknown>(
-    (value, key) => (typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined),
+    (value, key) =>
+      typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined,
     input,
   )
 

@@ -2,14 +2,15 @@
  * One operating-system process and its group, as the spawner hands it out. It is bound to the scope it was spawned
  * in: closing that scope stops it and everything it started.
  */
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { ExitStatus } from "./ExitStatus.js"
 import type { ProcessIdentity } from "./ProcessIdentity.js"
 import type { ProcessOutput } from "./ProcessOutput.js"
 import type * as ProcessSpec from "./ProcessSpec.js"
+import type { TableUnreadable } from "./ProcessTable.js"
 import type { Signal } from "./Signal.js"
-import type * as TimeSpan from "./TimeSpan.js"
 
 /** A process that is still there after KILL, or that could not be shown to be ours and so was left alone. */
 export class GroupLeak extends Schema.Class<GroupLeak>("GroupLeak")({
@@ -34,7 +35,7 @@ export class StopReport extends Schema.Class<StopReport>("StopReport")({
 /** How to stop, where it differs from the spec's `stop`. */
 export interface StopOptions {
   readonly signal?: Signal
-  readonly grace?: TimeSpan.Input
+  readonly grace?: Duration.Duration
 }
 
 /** A live process as the system describes it. */
@@ -68,6 +69,8 @@ export interface Process {
   readonly exit: Effect.Effect<ExitStatus>
   /** How it ended, or undefined while it runs. */
   readonly exitNow: () => ExitStatus | undefined
+  /** Replaces the values of masked variables in a text. */
+  readonly redact: (text: string) => string
   /** What it writes to the outputs that are `pipe`. Drained whether read or not. */
   readonly output: ProcessOutput
   /** Writes to a `stdin` that is `pipe`; waits while the process is slow to read. */
@@ -75,9 +78,9 @@ export interface Process {
   /** Ends a `stdin` that is `pipe`. */
   readonly endInput: Effect.Effect<void>
   /** Every live process of the group, and those that left it but carry its mark in their environment. */
-  readonly members: Effect.Effect<ReadonlyArray<ProcessInfo>>
-  /** Sends a signal to the whole group. The answer is false when nothing was left to signal. */
-  readonly signal: (signal: Signal) => Effect.Effect<boolean>
+  readonly members: Effect.Effect<ReadonlyArray<ProcessInfo>, TableUnreadable>
+  /** Sends a signal to all of `members`. The answer is false when nothing was left to signal. */
+  readonly signal: (signal: Signal) => Effect.Effect<boolean, TableUnreadable>
   /**
    * Stop signal and CONT to the group, KILL after the grace period; done when the group is empty and nothing that
    * escaped from it is left. A stop under way is joined; a shorter grace hastens it.

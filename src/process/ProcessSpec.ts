@@ -3,8 +3,10 @@
  * itself), so that a bad one is refused before anything is started.
  */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as InvalidSpec from "./InvalidSpec.js"
+import * as Mask from "./Mask.js"
 import { SignalName } from "./Signal.js"
 import { TimeSpan } from "./TimeSpan.js"
 
@@ -99,5 +101,17 @@ export type ProcessSpec = typeof ProcessSpec.Type
 /** What a caller writes. */
 export type Input = typeof ProcessSpec.Encoded
 
-/** Decodes a description, or fails with `InvalidSpec` naming each bad field, its value and what is allowed. */
-export const make = InvalidSpec.decoder("process spec", ProcessSpec)
+const decode = InvalidSpec.decoder("process spec", ProcessSpec)
+
+/**
+ * Decodes a description, or fails with `InvalidSpec` naming each bad field, its value and what is allowed. The values
+ * of masked variables are not shown in it.
+ */
+export const make = (input: Input): Effect.Effect<ProcessSpec, InvalidSpec.InvalidSpec> =>
+  Effect.mapError(decode(input), (error) => {
+    const redact = Mask.make(Array.isArray(input.mask) ? input.mask : [], { ...process.env, ...input.env })
+    return new InvalidSpec.InvalidSpec({
+      what: error.what,
+      issues: error.issues.map((issue) => ({ ...issue, value: redact(issue.value) })),
+    })
+  })

@@ -32,11 +32,10 @@ export const parse = (input: Input): Option.Option<Duration.Duration> => {
   return Number.isFinite(millis) ? Option.some(Duration.millis(millis)) : Option.none()
 }
 
-const Encoded = Schema.Union(
-  Schema.DurationFromSelf,
-  Schema.Number,
-  Schema.String,
-).annotations({ identifier: "TimeSpanInput", message: () => ({ message: `expected ${allowed}`, override: true }) })
+const Encoded = Schema.Union(Schema.DurationFromSelf, Schema.Number, Schema.String).annotations({
+  identifier: "TimeSpanInput",
+  message: () => ({ message: `expected ${allowed}`, override: true }),
+})
 
 /**
  * The schema of a length of time. Decodes {@link Input} to a finite, non-negative `Duration`; encodes to text in

@@ -1,0 +1,66 @@
+/** The operating-system child behind a `Process`: how it is started, how it ends, how its pipes are closed. */
+import { type ChildProcess, spawn } from "node:child_process"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { type Attempt, diagnose } from "./Diagnosis.js"
+import { Exited, type ExitStatus, Signaled } from "./ExitStatus.js"
+import type { ProcessOutput } from "./ProcessOutput.js"
+import type { ProcessSpec } from "./ProcessSpec.js"
+import type { SpawnError } from "./SpawnError.js"
+import * as Stdio from "./Stdio.js"
+
+/** A child that the system has accepted. */
+export interface Child {
+  readonly process: ChildProcess
+  readonly pid: number
+}
+
+/**
+ * Starts the child at the head of a session and group of its own (setsid), so that a terminal's Ctrl-C reaches this
+ * program and not the child. Fails with what the system's refusal means.
+ */
+export const start = (spec: ProcessSpec, attempt: Attempt): Effect.Effect<Child, SpawnError> =>
+  Effect.flatMap(Stdio.open(spec), ({ close, stdio }) =>
+    Effect.async<Child, SpawnError>((resume) => {
+      const refuse = (cause: unknown): void => resume(Effect.fail(diagnose(attempt, cause)))
+      try {
+        const child = spawn(attempt.program, attempt.args, {
+          cwd: attempt.cwd,
+          env: attempt.env,
+          stdio,
+          detached: true,
+        })
+        // Without a listener a failed start would end this program. Most refusals come here, a turn later.
+        child.on("error", refuse)
+        if (child.pid !== undefined) resume(Effect.succeed({ process: child, pid: child.pid }))
+      } catch (cause) {
+        refuse(cause)
+      } finally {
+        close()
+      }
+    }),
+  )
+
+/** Tells a code from a signal as wait(2) does. */
+export const exitStatus = (code: number | null, signal: NodeJS.Signals | null): ExitStatus =>
+  signal === null ? new Exited({ code: code ?? 0 }, true) : new Signaled({ signal }, true)
+
+const outputPatience = Duration.seconds(1)
+
+/**
+ * To be called when every process of the group is gone: waits until what they wrote has been read. A pipe that is
+ * still held open then, by a process that is not ours, is given up.
+ */
+export const closeOutput = (child: ChildProcess, output: ProcessOutput): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const pipes = [child.stdout, child.stderr].filter((pipe) => pipe !== null)
+    child.stdin?.destroy()
+    if (pipes.length === 0) return output.ended
+    // A reader that asked for backpressure may have paused them.
+    for (const pipe of pipes) pipe.resume()
+    return Effect.timeoutOption(Effect.interruptible(output.ended), outputPatience).pipe(
+      Effect.andThen(() => {
+        for (const pipe of pipes) pipe.destroy()
+      }),
+    )
+  })

@@ -1,0 +1,60 @@
+/** The environment a process gets, and the marks by which its descendants are found again. */
+import { readFile } from "node:fs/promises"
+import { resolve as resolvePath } from "node:path"
+import { parse } from "dotenv"
+import * as Effect from "effect/Effect"
+import { systemReason } from "./Diagnosis.js"
+import type { ProcessSpec } from "./ProcessSpec.js"
+import { FileUnusable } from "./SpawnError.js"
+
+/** The id of the program run that owns a process. */
+export const ownerVariable = "HOLDFAST_OWNER"
+
+/**
+ * The marks of every spawn a process descends from, outermost first, separated by spaces. Where one Holdfast program
+ * runs inside another, `HOLDFAST_OWNER` names the inner one; the outer one still finds its own by this.
+ */
+export const lineageVariable = "HOLDFAST_LINEAGE"
+
+const unitVariable = "HOLDFAST_UNIT"
+const jobVariable = "HOLDFAST_JOB"
+
+/** This program's environment without the marks that belong to this program itself. */
+const inherited = (): Record<string, string> => {
+  const env: Record<string, string> = {}
+  for (const [name, value] of Object.entries(process.env)) if (value !== undefined) env[name] = value
+  delete env[unitVariable]
+  delete env[jobVariable]
+  return env
+}
+
+const readEnvFile = (path: string) =>
+  Effect.tryPromise({
+    try: async () => parse(await readFile(path)),
+    catch: (cause) => new FileUnusable({ field: "envFiles", path, reason: systemReason(cause) }),
+  })
+
+/**
+ * The complete environment of one spawn: inherited (unless the spec says no), then env files in order, then the
+ * spec's own variables, then Holdfast's marks, which nothing overrides. Relative env files are looked up in the
+ * spec's `cwd`.
+ */
+export const resolve = (
+  spec: ProcessSpec,
+  owner: string,
+  mark: string,
+): Effect.Effect<Record<string, string>, FileUnusable> =>
+  Effect.map(
+    spec.envFiles.length === 0
+      ? Effect.succeed([])
+      : Effect.forEach(spec.envFiles, (file) => readEnvFile(resolvePath(spec.cwd ?? ".", file))),
+    (files) => {
+      const env = Object.assign(spec.inheritEnv ? inherited() : {}, ...files, spec.env)
+      const outer = process.env[lineageVariable]
+      env[ownerVariable] = owner
+      env[lineageVariable] = outer === undefined || outer === "" ? mark : `${outer} ${mark}`
+      if (spec.unit !== undefined) env[unitVariable] = spec.unit
+      if (spec.job !== undefined) env[jobVariable] = spec.job
+      return env
+    },
+  )

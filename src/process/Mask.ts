@@ -1,0 +1,47 @@
+/** Keeps secrets out of everything a person or a file gets to see. */
+import type { ProcessSpec } from "./ProcessSpec.js"
+
+/** Stands in the place of a masked value. */
+export const placeholder = "***"
+
+/** Replaces every masked value that occurs in a text. */
+export type Redact = (text: string) => string
+
+/** The replacer for the variables of `env` that `names` lists. An empty value hides nothing. */
+export const make = (
+  names: ReadonlyArray<string>,
+  env: Readonly<Record<string, string | undefined>>,
+): Redact => {
+  const values = new Set<string>()
+  for (const name of names) {
+    const value = env[name]
+    if (typeof value !== "string" || value === "") continue
+    values.add(value)
+    // A value with several lines is seen line by line in a log.
+    for (const line of value.split(/\r?\n/)) if (line.trim().length >= 8) values.add(line)
+  }
+  if (values.size === 0) return (text) => text
+  // The longest first: one value may contain another.
+  const ordered = [...values].sort((a, b) => b.length - a.length)
+  return (text) => ordered.reduce((masked, value) => masked.replaceAll(value, placeholder), text)
+}
+
+/** The spec as it may be shown: masked values replaced wherever they stand, given input bytes left out. */
+export const redactSpec = (spec: ProcessSpec, redact: Redact): ProcessSpec => ({
+  ...spec,
+  command: spec.command.map(redact) as unknown as ProcessSpec["command"],
+  env: Object.fromEntries(
+    Object.entries(spec.env).map(([name, value]) => [
+      name,
+      spec.mask.includes(name) ? placeholder : redact(value),
+    ]),
+  ),
+  stdin: typeof spec.stdin === "object" && "bytes" in spec.stdin ? { bytes: "" } : spec.stdin,
+})
+
+/** The command line for people: quoted where a shell would need it, masked values replaced. */
+export const formatCommand = (command: ReadonlyArray<string>, redact: Redact): string =>
+  command
+    .map(redact)
+    .map((part) => (/^[\w@%+=:,./*-]+$/.test(part) ? part : `'${part.replaceAll("'", `'\\''`)}'`))
+    .join(" ")

@@ -1,0 +1,69 @@
+/**
+ * The operating system's table of processes: who is alive, and which of them belong to a given spawn. The one place
+ * that knows how each system tells.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { ProcessInfo } from "./Process.js"
+import type { ProcessIdentity } from "./ProcessIdentity.js"
+
+/** A spawn whose processes are looked for. */
+export interface GroupQuery {
+  /** The process that was spawned: the leader of the group and of the session. */
+  readonly leader: ProcessIdentity
+  /** What its descendants carry in `HOLDFAST_LINEAGE`. */
+  readonly mark: string
+  /** When the leader was found to have ended, in the unit of `startTime`; undefined while it lives. */
+  readonly leaderEndedAt: string | undefined
+  /** Milliseconds since the spawn. */
+  readonly ageMillis: number
+}
+
+/** A live process that belongs to a spawn. */
+export interface Member extends ProcessInfo {
+  /** Whether a signal to the group reaches it. */
+  readonly inGroup: boolean
+  /**
+   * Whether it was shown to be ours: by its mark, because its leader lives, or because it started while the leader
+   * held the group's id. A member that is not proven is never signalled.
+   */
+  readonly proven: boolean
+}
+
+/** The table could not be read, most often because no file descriptor is left: nothing is known, not even "none". */
+export class TableUnreadable extends Schema.TaggedError<TableUnreadable>()("TableUnreadable", {
+  reason: Schema.String,
+}) {
+  override get message(): string {
+    return `The system's table of processes could not be read: ${this.reason}.`
+  }
+}
+
+/** Reads the operating system's table of processes. */
+export class ProcessTable extends Context.Tag("holdfast/process/ProcessTable")<
+  ProcessTable,
+  {
+    /** The running process with that pid; undefined when there is none (a zombie counts as none). */
+    readonly identify: (pid: number) => Effect.Effect<ProcessIdentity | undefined, TableUnreadable>
+    /**
+     * The identity of a child that this program has just spawned and not yet reaped, so that its pid cannot have
+     * been handed out again.
+     */
+    readonly identifyChild: (pid: number) => Effect.Effect<ProcessIdentity, TableUnreadable>
+    /** Now, in the unit of `startTime`. */
+    readonly now: () => string
+    /**
+     * Every live process of a spawn. Looked up after the call, never answered from an earlier look; calls that wait
+     * at the same time share one look at the table.
+     */
+    readonly membersOf: (query: GroupQuery) => Effect.Effect<ReadonlyArray<Member>, TableUnreadable>
+    /**
+     * Says that `pid` is (no longer) an unreaped child of this program and the leader of its own group, so that
+     * looking for the processes of other spawns can pass it over.
+     */
+    readonly setOwn: (pid: number, own: boolean) => void
+    /** This program's own process group, which is never signalled. */
+    readonly ownGroup: number
+  }
+>() {}

@@ -1,0 +1,110 @@
+/** The three standard streams of a process, as its spec asks for them. */
+import type { ChildProcess, StdioOptions } from "node:child_process"
+import { closeSync, constants, fstatSync, openSync } from "node:fs"
+import { resolve } from "node:path"
+import type { Writable } from "node:stream"
+import * as Effect from "effect/Effect"
+import { systemReason } from "./Diagnosis.js"
+import { StdinClosed } from "./Process.js"
+import type { Hub } from "./ProcessOutput.js"
+import type { OutputTarget, ProcessSpec } from "./ProcessSpec.js"
+import { FileUnusable } from "./SpawnError.js"
+
+/** What `child_process.spawn` takes, and the descriptors to close once it has taken them. */
+export interface Opened {
+  readonly stdio: StdioOptions
+  readonly close: () => void
+}
+
+// Without O_NONBLOCK the opening of a FIFO that nobody reads would stop this program.
+const appendFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NONBLOCK
+const replaceFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK
+const readFlags = constants.O_RDONLY | constants.O_NONBLOCK
+
+/** Opens the files that the spec names, relative ones in its `cwd`. They are closed again when one of them fails. */
+export const open = (spec: ProcessSpec): Effect.Effect<Opened, FileUnusable> =>
+  Effect.suspend(() => {
+    const descriptors: Array<number> = []
+    const close = (): void => {
+      for (const descriptor of descriptors.splice(0)) closeSync(descriptor)
+    }
+    const openFile = (field: string, file: string, flags: number): number => {
+      const path = resolve(spec.cwd ?? ".", file)
+      try {
+        const descriptor = openSync(path, flags, 0o644)
+        descriptors.push(descriptor)
+        const stat = fstatSync(descriptor)
+        if (!stat.isFile() && !stat.isCharacterDevice()) {
+          throw new FileUnusable({ field, path, reason: "it is neither a regular file nor a device" })
+        }
+        return descriptor
+      } catch (cause) {
+        throw cause instanceof FileUnusable
+          ? cause
+          : new FileUnusable({ field, path, reason: systemReason(cause) })
+      }
+    }
+    const target = (field: string, where: OutputTarget) =>
+      where === "pipe"
+        ? "pipe"
+        : where === "null"
+          ? "ignore"
+          : openFile(field, where.file, where.append ? appendFlags : replaceFlags)
+    try {
+      const input =
+        spec.stdin === "null"
+          ? "ignore"
+          : spec.stdin === "pipe" || "bytes" in spec.stdin
+            ? "pipe"
+            : openFile("stdin", spec.stdin.file, readFlags)
+      const stdio: StdioOptions = [input, target("stdout", spec.stdout), target("stderr", spec.stderr)]
+      return Effect.succeed({ stdio, close })
+    } catch (cause) {
+      close()
+      return cause instanceof FileUnusable ? Effect.fail(cause) : Effect.die(cause)
+    }
+  })
+
+/** Drains the outputs that are pipes into `hub`, which ends with the last of them. */
+export const drain = (child: ChildProcess, hub: Hub): void => {
+  const { stderr, stdout } = child
+  for (const [source, pipe] of [
+    ["stdout", stdout],
+    ["stderr", stderr],
+  ] as const) {
+    pipe?.on("data", (bytes: Uint8Array) => hub.offer(source, bytes))
+    // A pipe that breaks has ended; the exit tells the rest.
+    pipe?.on("error", () => {})
+  }
+  hub.onPressure((full) => {
+    for (const pipe of [stdout, stderr]) {
+      if (full) pipe?.pause()
+      else pipe?.resume()
+    }
+  })
+  child.once("close", hub.end)
+}
+
+/** The two operations on a `stdin` that is a pipe. */
+export const input = (pid: number, stdin: Writable | null, spec: ProcessSpec) => {
+  if (stdin !== null) {
+    // Closed early by the process: its business. The writer is told by the write.
+    stdin.on("error", () => {})
+    if (typeof spec.stdin === "object" && "bytes" in spec.stdin) stdin.end(spec.stdin.bytes)
+  }
+  const pipe = spec.stdin === "pipe" ? stdin : null
+  const write = (bytes: Uint8Array | string): Effect.Effect<void, StdinClosed> =>
+    Effect.async((resume) => {
+      const fail = (reason: string): void => resume(Effect.fail(new StdinClosed({ pid, reason })))
+      if (pipe === null) return fail('its spec does not say stdin: "pipe"')
+      if (!pipe.writable) return fail("it is closed")
+      pipe.write(bytes, (cause) =>
+        cause === null || cause === undefined ? resume(Effect.void) : fail(systemReason(cause)),
+      )
+    })
+  const end = Effect.async<void>((resume) => {
+    if (pipe === null || !pipe.writable) return resume(Effect.void)
+    pipe.end(() => resume(Effect.void))
+  })
+  return { write, end }
+}
