@@ -20,7 +20,7 @@ export interface Child {
  * program and not the child. Fails with what the system's refusal means.
  */
 export const start = (spec: ProcessSpec, attempt: Attempt): Effect.Effect<Child, SpawnError> =>
-  Effect.flatMap(Stdio.open(spec), ({ close, stdio }) =>
+  Effect.flatMap(Stdio.open(spec, attempt.redact), ({ close, stdio }) =>
     Effect.async<Child, SpawnError>((resume) => {
       const refuse = (cause: unknown): void => resume(Effect.fail(diagnose(attempt, cause)))
       try {

@@ -4,6 +4,7 @@ import { resolve as resolvePath } from "node:path"
 import { parse } from "dotenv"
 import * as Effect from "effect/Effect"
 import { systemReason } from "./Diagnosis.js"
+import * as Mask from "./Mask.js"
 import type { ProcessSpec } from "./ProcessSpec.js"
 import { FileUnusable } from "./SpawnError.js"
 
@@ -28,10 +29,11 @@ const inherited = (): Record<string, string> => {
   return env
 }
 
-const readEnvFile = (path: string) =>
+const readEnvFile = (path: string, redact: Mask.Redact) =>
   Effect.tryPromise({
     try: async () => parse(await readFile(path)),
-    catch: (cause) => new FileUnusable({ field: "envFiles", path, reason: systemReason(cause) }),
+    catch: (cause) =>
+      new FileUnusable({ field: "envFiles", path: redact(path), reason: redact(systemReason(cause)) }),
   })
 
 /**
@@ -47,7 +49,12 @@ export const resolve = (
   Effect.map(
     spec.envFiles.length === 0
       ? Effect.succeed([])
-      : Effect.forEach(spec.envFiles, (file) => readEnvFile(resolvePath(spec.cwd ?? ".", file))),
+      : Effect.forEach(spec.envFiles, (file) =>
+          readEnvFile(
+            resolvePath(spec.cwd ?? ".", file),
+            Mask.make(spec.mask, { ...process.env, ...spec.env }),
+          ),
+        ),
     (files) => {
       const env = Object.assign(spec.inheritEnv ? inherited() : {}, ...files, spec.env)
       const outer = process.env[lineageVariable]

@@ -5,6 +5,7 @@ import { resolve } from "node:path"
 import type { Writable } from "node:stream"
 import * as Effect from "effect/Effect"
 import { systemReason } from "./Diagnosis.js"
+import type { Redact } from "./Mask.js"
 import { StdinClosed } from "./Process.js"
 import type { Hub } from "./ProcessOutput.js"
 import type { OutputTarget, ProcessSpec } from "./ProcessSpec.js"
@@ -22,7 +23,7 @@ const replaceFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC 
 const readFlags = constants.O_RDONLY | constants.O_NONBLOCK
 
 /** Opens the files that the spec names, relative ones in its `cwd`. They are closed again when one of them fails. */
-export const open = (spec: ProcessSpec): Effect.Effect<Opened, FileUnusable> =>
+export const open = (spec: ProcessSpec, redact: Redact): Effect.Effect<Opened, FileUnusable> =>
   Effect.suspend(() => {
     const descriptors: Array<number> = []
     const close = (): void => {
@@ -30,18 +31,18 @@ export const open = (spec: ProcessSpec): Effect.Effect<Opened, FileUnusable> =>
     }
     const openFile = (field: string, file: string, flags: number): number => {
       const path = resolve(spec.cwd ?? ".", file)
+      const unusable = (reason: string) =>
+        new FileUnusable({ field, path: redact(path), reason: redact(reason) })
       try {
         const descriptor = openSync(path, flags, 0o644)
         descriptors.push(descriptor)
         const stat = fstatSync(descriptor)
         if (!stat.isFile() && !stat.isCharacterDevice()) {
-          throw new FileUnusable({ field, path, reason: "it is neither a regular file nor a device" })
+          throw unusable("it is neither a regular file nor a device")
         }
         return descriptor
       } catch (cause) {
-        throw cause instanceof FileUnusable
-          ? cause
-          : new FileUnusable({ field, path, reason: systemReason(cause) })
+        throw cause instanceof FileUnusable ? cause : unusable(systemReason(cause))
       }
     }
     const target = (field: string, where: OutputTarget) =>
