@@ -9,7 +9,7 @@ const effect = (name: string) => `import * as ${name} from "effect/${name}"`
 
 /** The text of a module that runs `body`, a generator's, with a spawner and a scope. */
 export const distProgram = (body: string): string => `
-${["Effect", "Exit", "Scope", "Fiber", "Deferred"].map(effect).join("\n")}
+${["Context", "Effect", "Exit", "Layer", "Scope"].map(effect).join("\n")}
 import * as ProcessSpawner from "${library}"
 await Effect.runPromise(Effect.gen(function* () {
 ${body}
