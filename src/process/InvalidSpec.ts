@@ -52,22 +52,44 @@ const valueAt = (input: unknown, path: ReadonlyArray<PropertyKey>): unknown =>
     input,
   )
 
+/** The formatter's words for what is allowed, without the value, which may be a secret. */
+const allowedBy = (message: string): string => {
+  const unknown = /^is unexpected, expected: ([\s\S]*)$/.exec(message)
+  if (unknown !== null)
+    return `it is not known here; known are ${unknown[1]!.replaceAll('"', "").split(" | ").join(", ")}`
+  return message
+    .replace(/, actual [\s\S]*$/, "")
+    .replace(/^is missing$/, "it is required")
+    .replace(/^Expected .*\(Encoded side\)$/s, "Expected an object")
+    .replace(/^E/, "e")
+}
+
+const isInside = (path: ReadonlyArray<PropertyKey>, outer: ReadonlyArray<PropertyKey>): boolean =>
+  path.length > outer.length && outer.every((key, index) => path[index] === key)
+
 /** Turns a schema's complaints about `input` into an {@link InvalidSpec}. `what` names the spec: "process spec". */
 export const fromParseError = (what: string, input: unknown, error: ParseResult.ParseError): InvalidSpec => {
-  const seen = new Set<string>()
-  const issues: Array<Issue> = []
-  for (const { message, path } of ParseResult.ArrayFormatter.formatErrorSync(error)) {
-    const issue = {
-      field: printPath(path),
-      value: print(path, valueAt(input, path)),
-      // The formatter repeats the actual value, which may be a secret; only what is allowed is kept.
-      allowed: message.replace(/, actual [\s\S]*$/, "").replace(/^E/, "e"),
-    }
-    const key = `${issue.field}\u0000${issue.allowed}`
-    if (!seen.has(key)) issues.push(issue)
-    seen.add(key)
+  const complaints = ParseResult.ArrayFormatter.formatErrorSync(error)
+    .map(({ message, path }) => ({ path, allowed: allowedBy(message) }))
+    // That an optional field may also be left out helps nobody who gave it.
+    .filter(({ allowed }) => allowed !== "expected undefined")
+  const byField = new Map<string, { readonly value: string; readonly allowed: Set<string> }>()
+  for (const { allowed, path } of complaints) {
+    // The innermost complaint says most.
+    if (complaints.some((other) => isInside(other.path, path))) continue
+    const field = printPath(path)
+    const known = byField.get(field) ?? { value: print(path, valueAt(input, path)), allowed: new Set() }
+    known.allowed.add(known.allowed.size === 0 ? allowed : allowed.replace(/^expected /, ""))
+    byField.set(field, known)
   }
-  return new InvalidSpec({ what, issues })
+  return new InvalidSpec({
+    what,
+    issues: [...byField].map(([field, { allowed, value }]) => ({
+      field,
+      value,
+      allowed: [...allowed].join(" or "),
+    })),
+  })
 }
 
 /**

@@ -7,6 +7,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as LineSplitter from "./LineSplitter.js"
 
@@ -43,10 +44,12 @@ export interface ProcessOutput {
   /** As `subscribe`, in lines. `onEnd` is called once, after the last line. */
   readonly subscribeLines: (listener: (line: OutputLine) => void, onEnd?: () => void) => () => void
   /**
-   * Everything from now on, as a stream that ends with the output. At most `bufferBytes` (default 1 MiB) wait for a
-   * slow reader.
+   * Subscribes, and gives everything from then on as a stream that ends with the output. At most `bufferBytes`
+   * (default 1 MiB) wait for a slow reader. The scope ends the subscription.
    */
-  readonly stream: (options?: { readonly bufferBytes?: number }) => Stream.Stream<Chunk | Gap>
+  readonly stream: (options?: {
+    readonly bufferBytes?: number
+  }) => Effect.Effect<Stream.Stream<Chunk | Gap>, never, Scope.Scope>
   /** The last 8 KiB as text, both sources in the order of arrival: what an error shows. */
   readonly tail: () => string
   /** Bytes seen so far. */
@@ -142,74 +145,72 @@ export const make = (options: Options = {}): Hub => {
   }
 
   const stream: Hub["stream"] = ({ bufferBytes = 1_048_576 } = {}) =>
-    Stream.unwrapScoped(
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          let buffered: Array<Chunk> = []
-          let bytes = 0
-          let missedBytes = 0
-          let full = false
-          let over = false
-          let wake: (() => void) | undefined
-          const setFull = (now: boolean): void => {
-            if (!block || full === now) return
-            full = now
-            fullReaders += now ? 1 : -1
-            if (fullReaders === (now ? 1 : 0)) tellPressure(now)
-          }
-          const unsubscribe = subscribe(
-            (chunk) => {
-              buffered.push(chunk)
-              bytes += chunk.bytes.length
-              if (block) setFull(bytes >= bufferBytes)
-              else {
-                while (bytes > bufferBytes && buffered.length > 0) {
-                  const lost = buffered.shift()!.bytes.length
-                  bytes -= lost
-                  missedBytes += lost
-                }
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        let buffered: Array<Chunk> = []
+        let bytes = 0
+        let missedBytes = 0
+        let full = false
+        let over = false
+        let wake: (() => void) | undefined
+        const setFull = (now: boolean): void => {
+          if (!block || full === now) return
+          full = now
+          fullReaders += now ? 1 : -1
+          if (fullReaders === (now ? 1 : 0)) tellPressure(now)
+        }
+        const unsubscribe = subscribe(
+          (chunk) => {
+            buffered.push(chunk)
+            bytes += chunk.bytes.length
+            if (block) setFull(bytes >= bufferBytes)
+            else {
+              while (bytes > bufferBytes && buffered.length > 0) {
+                const lost = buffered.shift()!.bytes.length
+                bytes -= lost
+                missedBytes += lost
               }
-              wake?.()
-            },
-            () => {
-              over = true
-              wake?.()
-            },
-          )
-          const take = (): ReadonlyArray<Chunk | Gap> => {
-            const taken: Array<Chunk | Gap> = missedBytes > 0 ? [{ _tag: "Gap", missedBytes }] : []
-            for (const chunk of buffered) taken.push(chunk)
-            buffered = []
-            bytes = 0
-            missedBytes = 0
-            setFull(false)
-            return taken
-          }
-          const pull = Effect.async<Chunks.Chunk<Chunk | Gap>, Option.Option<never>>((resume) => {
-            const answer = (): boolean => {
-              const taken = take()
-              if (taken.length > 0) resume(Effect.succeed(Chunks.unsafeFromArray(taken)))
-              else if (over) resume(Effect.fail(Option.none()))
-              else return false
-              wake = undefined
-              return true
             }
-            if (!answer()) wake = answer
-            return Effect.sync(() => {
-              wake = undefined
-            })
-          })
-          return {
-            pull,
-            release: () => {
-              unsubscribe()
-              setFull(false)
-            },
+            wake?.()
+          },
+          () => {
+            over = true
+            wake?.()
+          },
+        )
+        const take = (): ReadonlyArray<Chunk | Gap> => {
+          const taken: Array<Chunk | Gap> = missedBytes > 0 ? [{ _tag: "Gap", missedBytes }] : []
+          for (const chunk of buffered) taken.push(chunk)
+          buffered = []
+          bytes = 0
+          missedBytes = 0
+          setFull(false)
+          return taken
+        }
+        const pull = Effect.async<Chunks.Chunk<Chunk | Gap>, Option.Option<never>>((resume) => {
+          const answer = (): boolean => {
+            const taken = take()
+            if (taken.length > 0) resume(Effect.succeed(Chunks.unsafeFromArray(taken)))
+            else if (over) resume(Effect.fail(Option.none()))
+            else return false
+            wake = undefined
+            return true
           }
-        }),
-        (reader) => Effect.sync(reader.release),
-      ).pipe(Effect.map((reader) => Stream.repeatEffectChunkOption(reader.pull))),
-    )
+          if (!answer()) wake = answer
+          return Effect.sync(() => {
+            wake = undefined
+          })
+        })
+        return {
+          pull,
+          release: () => {
+            unsubscribe()
+            setFull(false)
+          },
+        }
+      }),
+      (reader) => Effect.sync(reader.release),
+    ).pipe(Effect.map((reader) => Stream.repeatEffectChunkOption(reader.pull)))
 
   return {
     subscribe: (listener) => subscribe(listener),

@@ -23,25 +23,36 @@ const Argument = Schema.String.pipe(
   Schema.filter((value) => !value.includes("\0"), { message: () => "expected text without a NUL character" }),
 )
 
-const VariableName = text("a variable name: not empty, no '=' and no NUL character").pipe(
-  Schema.filter((name) => !name.includes("="), {
-    message: () => "expected a variable name: not empty, no '=' and no NUL character",
+const variableName = "a variable name: not empty, no '=' and no NUL character"
+
+const isVariableName = (name: string): boolean => /^[^=\0]+$/.test(name)
+
+const VariableName = Schema.String.pipe(
+  Schema.filter(isVariableName, { message: () => `expected ${variableName}` }),
+)
+
+const Variables = Schema.Record({ key: Schema.String, value: Argument }).pipe(
+  Schema.filter((variables) => {
+    const wrong = Object.keys(variables).filter((name) => !isVariableName(name))
+    return wrong.map((name) => ({ path: [name], message: `expected ${variableName}` }))
   }),
 )
 
 /** The program to run, then its arguments. It is executed as it stands: no shell reads it. */
 export const Command = Schema.NonEmptyArray(Argument).pipe(
+  Schema.annotations({ title: "a list of texts: the program, then its arguments" }),
   Schema.filter(([program]) => program.trim() !== "", {
     message: () => "expected a program to run as the first element",
   }),
-  Schema.annotations({ message: () => "expected a list of texts: the program, then its arguments" }),
 )
 
 /** What a process reads: nothing, given bytes, a file, or a pipe that stays open until it is ended. */
 export const Stdin = Schema.Union(
   Schema.Literal("null", "pipe"),
-  Schema.Struct({ bytes: Schema.Union(Schema.String, Schema.Uint8ArrayFromSelf) }),
-  Schema.Struct({ file: Path }),
+  Schema.Struct({ bytes: Schema.Union(Schema.String, Schema.Uint8ArrayFromSelf) }).annotations({
+    title: "{ bytes: text or bytes }",
+  }),
+  Schema.Struct({ file: Path }).annotations({ title: "{ file: path }" }),
 )
 export type Stdin = typeof Stdin.Type
 
@@ -54,7 +65,7 @@ export const OutputTarget = Schema.Union(
   Schema.Struct({
     file: Path,
     append: Schema.optionalWith(Schema.Boolean, { default: () => true }),
-  }),
+  }).annotations({ title: "{ file: path }" }),
 )
 export type OutputTarget = typeof OutputTarget.Type
 
@@ -77,7 +88,7 @@ export const ProcessSpec = Schema.Struct({
   /** Files of `NAME=value` lines, later ones winning, each over the inherited environment. */
   envFiles: Schema.optionalWith(Schema.Array(Path), { default: () => [] }),
   /** Variables that win over everything else. */
-  env: Schema.optionalWith(Schema.Record({ key: VariableName, value: Argument }), { default: () => ({}) }),
+  env: Schema.optionalWith(Variables, { default: () => ({}) }),
   /** Names of variables whose values must never be shown. */
   mask: Schema.optionalWith(Schema.Array(VariableName), { default: () => [] }),
   /** Default `null`: end of file at once. */
@@ -109,7 +120,8 @@ const decode = InvalidSpec.decoder("process spec", ProcessSpec)
  */
 export const make = (input: Input): Effect.Effect<ProcessSpec, InvalidSpec.InvalidSpec> =>
   Effect.mapError(decode(input), (error) => {
-    const redact = Mask.make(Array.isArray(input.mask) ? input.mask : [], { ...process.env, ...input.env })
+    const { env, mask } = (input ?? {}) as Partial<Input>
+    const redact = Mask.make(Array.isArray(mask) ? mask : [], { ...process.env, ...env })
     return new InvalidSpec.InvalidSpec({
       what: error.what,
       issues: error.issues.map((issue) => ({ ...issue, value: redact(issue.value) })),

@@ -1,0 +1,233 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Batch from "../../src/process/Batch.js"
+import { Exited } from "../../src/process/ExitStatus.js"
+import * as Linux from "../../src/process/LinuxProcessTable.js"
+import * as Mac from "../../src/process/MacProcessTable.js"
+import * as ProcessGroup from "../../src/process/ProcessGroup.js"
+import { isSame, ProcessIdentity } from "../../src/process/ProcessIdentity.js"
+import {
+  type GroupQuery,
+  type Member,
+  ProcessTable,
+  TableUnreadable,
+} from "../../src/process/ProcessTable.js"
+import { isAlive } from "./support.js"
+import { spawn as bareSpawn } from "node:child_process"
+
+const linux = process.platform === "linux"
+
+const query = (leader: ProcessIdentity, extra: Partial<GroupQuery> = {}): GroupQuery => ({
+  leader,
+  mark: "owner.0",
+  leaderEndedAt: undefined,
+  ageMillis: 10,
+  ...extra,
+})
+
+const identity = (pid: number, startTime: string) => new ProcessIdentity({ pid, startTime, bootId: "boot" })
+
+describe("the table of Linux", () => {
+  it("reads a stat whose command has spaces, parentheses and line ends", () => {
+    const rest = `S 12 34 56 0 -1 4194560 88 0 0 0 0 0 0 0 20 0 1 0 179596 2723840 234 18446744073709551615`
+    for (const command of ["sh", "a b", ") Z 1 1 1", "((", "x)\ny) S 9 9 9"]) {
+      assert.deepStrictEqual(Linux.parseStat(`7 (${command}) ${rest}`), {
+        state: "S",
+        parentPid: 12,
+        groupId: 34,
+        sessionId: 56,
+        startTime: "179596",
+      })
+    }
+    assert.isUndefined(Linux.parseStat("nonsense"))
+  })
+
+  it.live("identifies a running process, and none where there is none", () =>
+    Effect.gen(function* () {
+      if (!linux) return
+      const table = yield* ProcessTable
+      const self = (yield* table.identify(process.pid))!
+      assert.strictEqual(self.pid, process.pid)
+      assert.isTrue(isSame(self, (yield* table.identify(process.pid))!))
+      assert.isFalse(isSame(self, new ProcessIdentity({ ...self, startTime: "1" })))
+      assert.isFalse(isSame(self, new ProcessIdentity({ ...self, bootId: "another" })))
+      assert.isUndefined(yield* table.identify(2 ** 22 + 1))
+    }).pipe(Effect.provide(Linux.layer)),
+  )
+
+  it.scopedLive("a member that started after its leader's end, without a mark, is not proven", () =>
+    Effect.gen(function* () {
+      if (!linux) return
+      const table = yield* ProcessTable
+      const child = bareSpawn("sleep", ["60"], { detached: true, stdio: "ignore", env: {} })
+      yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
+      const leader = (yield* table.identify(child.pid!))!
+      const proven = (extra: Partial<GroupQuery>) =>
+        Effect.map(table.membersOf(query(leader, extra)), (members) => members.map((member) => member.proven))
+      assert.deepStrictEqual(yield* proven({}), [true])
+      assert.deepStrictEqual(yield* proven({ leaderEndedAt: table.now() }), [true])
+      assert.deepStrictEqual(yield* proven({ leaderEndedAt: String(Number(leader.startTime) - 1) }), [false])
+    }).pipe(Effect.provide(Linux.layer)),
+  )
+})
+
+describe("the table of macOS", () => {
+  const rows = [
+    "  100     1   100 Ss   Sat Nov 21 03:46:00 2026 /bin/sh -c x HOLDFAST_LINEAGE=owner.0 PATH=/bin",
+    "  101   100   100 S    Sat Nov 21 03:46:01 2026 sleep 60",
+    "  102     1   102 Ss   Sat Nov 21 03:46:02 2026 sleep 61 HOLDFAST_LINEAGE=outer.9 owner.0 PATH=/bin",
+    "  103     1   103 Ss   Sat Nov 21 03:46:03 2026 sleep 62 HOLDFAST_LINEAGE=owner.01 PATH=/bin",
+    "  104   100   100 Z    Sat Nov 21 03:46:01 2026 (sleep)",
+  ].map((line) => Mac.parseRow(line)!)
+
+  it("reads the lines of ps", () => {
+    assert.deepStrictEqual(rows[1], {
+      pid: 101,
+      parentPid: 100,
+      groupId: 100,
+      state: "S",
+      startTime: "Sat Nov 21 03:46:01 2026",
+      command: "sleep 60",
+    })
+    assert.isUndefined(Mac.parseRow("PID COMMAND"))
+  })
+
+  it("finds the group and those outside it by their mark, and no zombie", () => {
+    const leader = identity(100, "Sat Nov 21 03:46:00 2026")
+    const [members] = Mac.select(rows, [query(leader)], new Set())
+    assert.deepStrictEqual(
+      members!.map(({ inGroup, pid, proven }) => [pid, inGroup, proven]),
+      [
+        [100, true, true],
+        [101, true, true],
+        [102, false, true],
+      ],
+    )
+    const [later] = Mac.select(
+      rows,
+      [query(leader, { leaderEndedAt: "Sat Nov 21 03:46:00 2026" })],
+      new Set(),
+    )
+    assert.deepStrictEqual(
+      later!.map(({ pid, proven }) => [pid, proven]),
+      [
+        [100, true],
+        [101, false],
+        [102, true],
+      ],
+    )
+  })
+})
+
+describe("a batch", () => {
+  it.live("answers calls of one moment with one look, and later ones with a later look", () =>
+    Effect.gen(function* () {
+      const looks: Array<ReadonlyArray<number>> = []
+      const gates = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const ask = Batch.make(
+        async (queries: ReadonlyArray<number>) => {
+          looks.push(queries)
+          await Effect.runPromise(Deferred.await(gates[looks.length - 1]!))
+          return queries.map((query) => query * 10)
+        },
+        (cause) => cause,
+      )
+      const first = yield* Effect.fork(Effect.all([ask(1), ask(2)], { concurrency: "unbounded" }))
+      while (looks.length === 0) yield* Effect.yieldNow()
+      const second = yield* Effect.fork(Effect.all([ask(3), ask(4)], { concurrency: "unbounded" }))
+      yield* Effect.yieldNow()
+      yield* Deferred.succeed(gates[0]!, undefined)
+      assert.deepStrictEqual(yield* Fiber.join(first), [10, 20])
+      yield* Deferred.succeed(gates[1]!, undefined)
+      assert.deepStrictEqual(yield* Fiber.join(second), [30, 40])
+      assert.deepStrictEqual(looks, [
+        [1, 2],
+        [3, 4],
+      ])
+    }),
+  )
+
+  it.live("a look that fails fails those it was for, and the next one is a new one", () =>
+    Effect.gen(function* () {
+      let broken = true
+      const ask = Batch.make(
+        async (queries: ReadonlyArray<number>) => {
+          if (broken) throw new Error("broken")
+          return queries
+        },
+        () => "no answer" as const,
+      )
+      assert.strictEqual(yield* Effect.flip(ask(1)), "no answer")
+      broken = false
+      assert.strictEqual(yield* ask(2), 2)
+    }),
+  )
+})
+
+describe("a group", () => {
+  /** A table that answers what it is told to. */
+  const table = (members: () => ReadonlyArray<Member> | TableUnreadable): ProcessTable["Type"] => ({
+    identify: () => Effect.succeed(undefined),
+    identifyChild: (pid) => Effect.succeed(identity(pid, "0")),
+    now: () => "0",
+    membersOf: () =>
+      Effect.suspend(() => {
+        const answer = members()
+        return answer instanceof TableUnreadable ? Effect.fail(answer) : Effect.succeed(answer)
+      }),
+    setOwn: () => {},
+    ownGroup: 1,
+  })
+
+  const bystander = Effect.acquireRelease(
+    Effect.sync(() => bareSpawn("sleep", ["60"], { detached: true, stdio: "ignore" })),
+    (child) => Effect.sync(() => child.kill("SIGKILL")),
+  )
+
+  const plan = { signal: "SIGTERM", grace: 20 } as const
+
+  for (const inGroup of [true, false]) {
+    it.scopedLive(
+      `never signals what is not proven to be ours (${inGroup ? "in" : "outside"} the group)`,
+      () =>
+        Effect.gen(function* () {
+          const other = yield* bystander
+          const member: Member = {
+            pid: other.pid!,
+            parentPid: 1,
+            groupId: other.pid!,
+            startTime: "9",
+            command: "sleep 60",
+            inGroup,
+            proven: false,
+          }
+          const found = () => [member]
+          const group = ProcessGroup.make(identity(other.pid!, "0"), "owner.0", table(found), 0n)
+          // The leader's pid was handed out again after its end.
+          group.leaderEnded(new Exited({ code: 0 }))
+          assert.isFalse(yield* group.signal("SIGTERM"))
+          const stop = yield* Effect.fork(group.stop({ ...plan, grace: 20 } as never))
+          yield* Fiber.interrupt(stop)
+          assert.isTrue(isAlive(other.pid!))
+        }),
+    )
+  }
+
+  it.live("never signals pid 1, every process, or the program's own group, whatever it is told", () =>
+    Effect.gen(function* () {
+      for (const pid of [0, 1, -1, process.pid]) {
+        const group = ProcessGroup.make(
+          identity(pid, "0"),
+          "owner.0",
+          table(() => []),
+          0n,
+        )
+        assert.isFalse(yield* group.signal("SIGCONT"))
+      }
+      const own = { ...table(() => []), ownGroup: 4242 }
+      assert.isFalse(yield* ProcessGroup.make(identity(4242, "0"), "owner.0", own, 0n).signal("SIGCONT"))
+    }),
+  )
+})
