@@ -15,6 +15,8 @@ export interface Child {
   readonly pid: number
 }
 
+const ignore = (): void => {}
+
 /**
  * Starts the child at the head of a session and group of its own (setsid), so that a terminal's Ctrl-C reaches this
  * program and not the child. Fails with what the system's refusal means.
@@ -30,9 +32,10 @@ export const start = (spec: ProcessSpec, attempt: Attempt): Effect.Effect<Child,
           stdio,
           detached: true,
         })
-        // Without a listener a failed start would end this program. Most refusals come here, a turn later.
-        child.on("error", refuse)
-        if (child.pid !== undefined) resume(Effect.succeed({ process: child, pid: child.pid }))
+        // Without a listener an error would end this program; one that stays must not keep the environment alive.
+        child.on("error", ignore)
+        if (child.pid === undefined) child.once("error", refuse)
+        else resume(Effect.succeed({ process: child, pid: child.pid }))
       } catch (cause) {
         refuse(cause)
       } finally {
@@ -55,6 +58,7 @@ export const closeOutput = (child: ChildProcess, output: ProcessOutput): Effect.
   Effect.suspend(() => {
     const pipes = [child.stdout, child.stderr].filter((pipe) => pipe !== null)
     child.stdin?.destroy()
+    if (output.isEnded()) return Effect.void
     if (pipes.length === 0) return output.ended
     // A reader that asked for backpressure may have paused them.
     for (const pipe of pipes) pipe.resume()

@@ -1,5 +1,5 @@
 /** The process table as Linux shows it under /proc. */
-import { readdirSync, readFileSync } from "node:fs"
+import { closeSync, openSync, readdirSync, readSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Batch from "./Batch.js"
@@ -34,10 +34,28 @@ export const parseStat = (text: string): Stat | undefined => {
       }
 }
 
+/** Files of /proc are read some ten times a spawn: one buffer for all of them, and no call that is not needed. */
+let buffer = Buffer.allocUnsafeSlow(16_384)
+
+const readWhole = (path: string): string => {
+  const descriptor = openSync(path, "r")
+  try {
+    let length = 0
+    while (true) {
+      const read = readSync(descriptor, buffer, length, buffer.length - length, null)
+      if (read === 0) return buffer.toString("latin1", 0, length)
+      length += read
+      if (length === buffer.length) buffer = Buffer.concat([buffer], length * 2)
+    }
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
 /** The file's text; undefined when the process is gone or may not be looked at. Anything else is thrown. */
 const read = (path: string): string | undefined => {
   try {
-    return readFileSync(path, "latin1")
+    return readWhole(path)
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     if (code === "ENOENT" || code === "ESRCH" || code === "EACCES" || code === "EPERM") return undefined
@@ -88,22 +106,56 @@ const lastPid = (): number | undefined => {
 const youngMillis = 1_000
 
 /**
- * Whether `pid` may be a descendant of a spawn. The kernel hands out pids upwards and starts over at the top, so for
- * a young spawn only those between its own and the last one can be. This keeps the end of a short process cheap on
- * a machine with many processes.
+ * The pids that may be descendants of a young spawn: the kernel hands them out upwards, so only those between its own
+ * and the last one can be, less those of our other spawns. Undefined when that cannot be said in a few words. This
+ * keeps the end of a short process cheap, however many processes the machine has.
  */
-const mayDescend = (query: GroupQuery, last: number | undefined, pid: number): boolean => {
-  const { pid: leader } = query.leader
-  if (last === undefined || query.ageMillis >= youngMillis) return true
-  return last >= leader ? pid >= leader && pid <= last : pid >= leader || pid <= last
+const fewCandidates = (
+  query: GroupQuery,
+  isSpawn: (pid: number, withinMillis: number) => boolean,
+): ReadonlyArray<number> | undefined => {
+  if (query.ageMillis >= youngMillis || query.leaderEndedAt === undefined) return undefined
+  const last = lastPid()
+  const first = query.leader.pid + 1
+  // Smaller: the kernel has started over at the bottom.
+  if (last === undefined || last < query.leader.pid || last - first > 256) return undefined
+  const candidates: Array<number> = []
+  for (let pid = first; pid <= last; pid++) {
+    if (isSpawn(pid, query.ageMillis)) continue
+    candidates.push(pid)
+    if (candidates.length > 8) return undefined
+  }
+  return candidates
 }
 
 const pidsPerTurn = 256
 
-const look = async (
-  queries: ReadonlyArray<GroupQuery>,
-  own: ReadonlySet<number>,
-): Promise<ReadonlyArray<ReadonlyArray<Member>>> => {
+/** Remembers when each of our recent spawns was. */
+const recentSpawns = () => {
+  // Two generations of pid -> time: the older one is dropped whole, so nothing has to be searched.
+  let older = new Map<number, number>()
+  let newer = new Map<number, number>()
+  let turnedAt = performance.now()
+  return {
+    add: (pid: number): void => {
+      const time = performance.now()
+      if (time - turnedAt > youngMillis) {
+        older = newer
+        newer = new Map()
+        turnedAt = time
+      }
+      newer.set(pid, time)
+    },
+    /** Whether that pid was given to a spawn of ours in the last `millis`. */
+    within: (pid: number, millis: number): boolean => {
+      const time = newer.get(pid) ?? older.get(pid)
+      return time !== undefined && performance.now() - time <= millis
+    },
+  }
+}
+
+/** Collects the members of several spawns, one process after the other. */
+const collector = (queries: ReadonlyArray<GroupQuery>) => {
   const found: Array<Array<Member>> = queries.map(() => [])
   const byGroup = new Map<number, number>()
   const byMark = new Map<string, number>()
@@ -139,13 +191,16 @@ const look = async (
     const grouped = byGroup.get(stat.groupId) ?? byGroup.get(stat.sessionId)
     if (grouped !== undefined && !marked.has(grouped)) add(grouped, false)
   }
+  return { found, visit, leads: (pid: number) => byGroup.has(pid) }
+}
 
-  const last = lastPid()
-  const candidates = allPids().filter(
-    (pid) =>
-      (byGroup.has(pid) || (!own.has(pid) && pid !== process.pid)) &&
-      queries.some((query) => mayDescend(query, last, pid)),
-  )
+/** Looks at every process but our other children, a few at a time. */
+const look = async (
+  queries: ReadonlyArray<GroupQuery>,
+  own: ReadonlySet<number>,
+): Promise<ReadonlyArray<ReadonlyArray<Member>>> => {
+  const { found, leads, visit } = collector(queries)
+  const candidates = allPids().filter((pid) => leads(pid) || (!own.has(pid) && pid !== process.pid))
   for (let start = 0; start < candidates.length; start += pidsPerTurn) {
     if (start > 0) await new Promise((resume) => setImmediate(resume))
     for (const pid of candidates.slice(start, start + pidsPerTurn)) visit(pid)
@@ -159,6 +214,8 @@ const unreadable = (cause: unknown) => new TableUnreadable({ reason: systemReaso
 export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
   const bootId = (read("/proc/sys/kernel/random/boot_id") ?? "unknown").trim()
   const own = new Set<number>()
+  const recent = recentSpawns()
+  const lookAtAll = Batch.make((queries: ReadonlyArray<GroupQuery>) => look(queries, own), unreadable)
   const identify = (pid: number): ProcessIdentity | undefined => {
     const stat = statOf(pid)
     return stat === undefined || isDead(stat)
@@ -178,10 +235,22 @@ export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
       const [uptime] = (read("/proc/uptime") ?? "").split(" ")
       return String(Math.ceil(Number(uptime) * 100))
     },
-    membersOf: Batch.make((queries: ReadonlyArray<GroupQuery>) => look(queries, own), unreadable),
+    membersOf: (query) =>
+      Effect.suspend(() => {
+        try {
+          const few = fewCandidates(query, recent.within)
+          if (few === undefined) return lookAtAll(query)
+          const { found, visit } = collector([query])
+          for (const pid of few) visit(pid)
+          return Effect.succeed(found[0]!)
+        } catch (cause) {
+          return Effect.fail(unreadable(cause))
+        }
+      }),
     setOwn: (pid, isOwn) => {
-      if (isOwn) own.add(pid)
-      else own.delete(pid)
+      if (!isOwn) return own.delete(pid)
+      recent.add(pid)
+      return own.add(pid)
     },
     ownGroup: statOf(process.pid)?.groupId ?? process.pid,
   }

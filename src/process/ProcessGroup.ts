@@ -217,17 +217,43 @@ export const make = (
         stopping.hasten(deadline)
         return Deferred.await(stopping.done)
       }
-      const own = (stopping = makeStopping(plan.signal, deadline))
-      // On a fiber of its own: a caller that is interrupted must not leave the group half stopped.
-      return stopOnce(own).pipe(
-        Effect.tap((report) => {
-          // What survived may be tried again.
-          if (report.survivors.length > 0) stopping = undefined
-        }),
-        Effect.intoDeferred(own.done),
-        Effect.forkDaemon,
-        Effect.andThen(Deferred.await(own.done)),
-      )
+      return status === undefined ? begin(plan.signal, deadline) : endIfEmpty(plan.signal, deadline, now)
+    })
+
+  /** On a fiber of its own: a caller that is interrupted must not leave the group half stopped. */
+  const begin = (signal: Signal, deadline: bigint): Effect.Effect<StopReport> => {
+    const own = (stopping = makeStopping(signal, deadline))
+    return stopOnce(own).pipe(
+      Effect.tap((report) => {
+        // What survived may be tried again.
+        if (report.survivors.length > 0) stopping = undefined
+      }),
+      Effect.intoDeferred(own.done),
+      Effect.forkDaemon,
+      Effect.andThen(Deferred.await(own.done)),
+    )
+  }
+
+  /** The way of most processes: they end by themselves and leave nothing to stop. */
+  const endIfEmpty = (signal: Signal, deadline: bigint, startedAt: bigint): Effect.Effect<StopReport> =>
+    Effect.flatMap(Effect.option(members), (found) => {
+      if (stopping !== undefined) return Deferred.await(stopping.done)
+      if (Option.isNone(found) || found.value.length > 0) return begin(signal, deadline)
+      return Effect.map(Clock.currentTimeNanos, (now) => {
+        const report = new StopReport(
+          {
+            sent: [],
+            escalated: false,
+            escapees: [],
+            elapsedMillis: Number(now - startedAt) / 1e6,
+            survivors: [],
+          },
+          true,
+        )
+        stopping = makeStopping(signal, deadline)
+        Deferred.unsafeDone(stopping.done, Effect.succeed(report))
+        return report
+      })
     })
 
   return {

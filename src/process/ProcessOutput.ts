@@ -54,7 +54,9 @@ export interface ProcessOutput {
   readonly tail: () => string
   /** Bytes seen so far. */
   readonly bytes: () => number
-  /** Waits until every writer has closed the output. */
+  /** Whether every writer has closed the output. */
+  readonly isEnded: () => boolean
+  /** Waits for that. */
   readonly ended: Effect.Effect<void>
 }
 
@@ -224,6 +226,7 @@ export const make = (options: Options = {}): Hub => {
       return all.toString("utf8", start)
     },
     bytes: () => total,
+    isEnded: () => isEnded,
     ended: Deferred.await(ended),
     offer,
     end,

@@ -101,18 +101,18 @@ const start = Effect.fnUntraced(function* (
   Stdio.drain(child.process, output)
   const { end, write } = Stdio.input(pid, child.process.stdin, spec)
 
-  const stop = Effect.fn("Process.stop")(function* (options?: StopOptions) {
-    yield* Effect.annotateCurrentSpan({ pid, command })
-    const report = yield* group.stop({
-      signal: options?.signal ?? spec.stop.signal,
-      grace: options?.grace ?? spec.stop.grace,
-    })
-    if (report.survivors.length === 0) {
-      guardian.unwatch(identity)
-      yield* Child.closeOutput(child.process, output)
-    }
-    return report
-  })
+  const stop = (options?: StopOptions) =>
+    Effect.tap(
+      group.stop({
+        signal: options?.signal ?? spec.stop.signal,
+        grace: options?.grace ?? spec.stop.grace,
+      }),
+      (report) => {
+        if (report.survivors.length > 0) return Effect.void
+        guardian.unwatch(identity)
+        return Child.closeOutput(child.process, output)
+      },
+    )
   const release = Effect.flatMap(stop(), ({ survivors }) =>
     survivors.length === 0
       ? Effect.void
@@ -135,7 +135,11 @@ const start = Effect.fnUntraced(function* (
     endInput: end,
     members: group.members,
     signal: group.signal,
-    stop,
+    stop: (options) =>
+      Effect.withSpan(stop(options), "Process.stop", {
+        attributes: { pid, command },
+        captureStackTrace: false,
+      }),
   }
   return { handle, release }
 })
@@ -153,23 +157,28 @@ const make = (owner: string) =>
 
     return ProcessSpawner.of({
       owner,
-      spawn: Effect.fn("ProcessSpawner.spawn")(function* (input, options) {
-        const spec = yield* ProcessSpec.make(input)
-        const mark = `${owner}.${spawned++}`
-        const env = yield* Environment.resolve(spec, owner, mark)
-        const output = options?.output ?? ProcessOutput.make({ whenFull: spec.whenFull })
-        // Acquired without interruption: either there is no child, or its release is registered.
-        const { handle } = yield* Effect.acquireRelease(
-          start(services, spec, env, mark, output).pipe(Effect.tap(({ release }) => live.add(release))),
-          ({ release }) =>
-            Effect.ensuring(
-              release,
-              Effect.sync(() => live.delete(release)),
+      spawn: (input, options) =>
+        Effect.flatMap(ProcessSpec.make(input), (spec) => {
+          const mark = `${owner}.${spawned++}`
+          const output = options?.output ?? ProcessOutput.make({ whenFull: spec.whenFull })
+          return Effect.flatMap(Environment.resolve(spec, owner, mark), (env) =>
+            // Acquired without interruption: either there is no child, or its release is registered.
+            Effect.acquireRelease(
+              Effect.tap(start(services, spec, env, mark, output), ({ release }) => {
+                live.add(release)
+              }),
+              ({ release }) =>
+                Effect.map(release, () => {
+                  live.delete(release)
+                }),
             ),
-        )
-        yield* Effect.annotateCurrentSpan({ pid: handle.pid, command: handle.command })
-        return handle
-      }),
+          )
+        }).pipe(
+          Effect.map(({ handle }) => handle),
+          Effect.tap(({ command, pid }) => Effect.annotateCurrentSpan({ pid, command })),
+          // No stack traces in the span: they would be a tenth of the cost of a spawn.
+          Effect.withSpan("ProcessSpawner.spawn", { captureStackTrace: false }),
+        ),
     })
   })
 
