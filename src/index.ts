@@ -1,0 +1,28 @@
+/**
+ * Holdfast, the library: one namespace per module, from the ground up. Each is also a subpath of its own, such as
+ * `holdfast/process/ProcessSpawner`. What is not named here, and in the `exports` of package.json, is internal.
+ */
+export * as ExitStatus from "./process/ExitStatus.js"
+export * as InvalidSpec from "./process/InvalidSpec.js"
+export * as Process from "./process/Process.js"
+export * as ProcessIdentity from "./process/ProcessIdentity.js"
+export * as ProcessOutput from "./process/ProcessOutput.js"
+export * as ProcessSpawner from "./process/ProcessSpawner.js"
+export * as ProcessSpec from "./process/ProcessSpec.js"
+export * as ProcessTable from "./process/ProcessTable.js"
+export * as Signal from "./process/Signal.js"
+export * as SpawnError from "./process/SpawnError.js"
+export * as TimeSpan from "./process/TimeSpan.js"
+export * as AddressResolver from "./probe/AddressResolver.js"
+export * as Check from "./probe/Check.js"
+export * as Health from "./probe/Health.js"
+export * as HealthMonitor from "./probe/HealthMonitor.js"
+export * as Occupied from "./probe/Occupied.js"
+export * as Polling from "./probe/Polling.js"
+export * as PortHolder from "./probe/PortHolder.js"
+export * as Preflight from "./probe/Preflight.js"
+export * as ProbePlan from "./probe/ProbePlan.js"
+export * as ProbeResult from "./probe/ProbeResult.js"
+export * as ProbeSpec from "./probe/ProbeSpec.js"
+export * as Prober from "./probe/Prober.js"
+export * as Readiness from "./probe/Readiness.js"
