@@ -1,0 +1,214 @@
+/** Who listens on a port of this machine, as far as the system tells. */
+import { readdir, readFile, readlink } from "node:fs/promises"
+import { isIP } from "node:net"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { ProcessSpawner } from "../process/ProcessSpawner.js"
+import type { Peer } from "./ProbeResult.js"
+
+/** A process that listens. */
+export interface PortHolder {
+  readonly pid: number
+  /** Its command line, at most 200 characters. */
+  readonly command: string
+}
+
+/** `node server.js (pid 4711)`. */
+export const format = (holder: PortHolder): string => `${holder.command} (pid ${holder.pid})`
+
+/** Looks up who listens. */
+export class PortHolders extends Context.Tag("holdfast/probe/PortHolders")<
+  PortHolders,
+  {
+    /** Who listens at that address, or at all addresses; without an address: on that port anywhere. Undefined: unknown. */
+    readonly find: (where: {
+      readonly port: number
+      readonly address?: string
+    }) => Effect.Effect<PortHolder | undefined>
+    /**
+     * Whether one of these processes is the listener that answers at that address. Undefined where the system does
+     * not tell, which includes a listener in another place, such as a container.
+     */
+    readonly isHeldBy: (where: Peer, pids: ReadonlyArray<number>) => Effect.Effect<boolean | undefined>
+  }
+>() {}
+
+/** A socket that listens. */
+export interface Listener {
+  /** As `node:net` writes addresses; an IPv4 address mapped into IPv6 as IPv4. */
+  readonly address: string
+  readonly port: number
+  readonly inode: string
+}
+
+const commandCap = 200
+
+const listening = "0A"
+
+/** Four bytes in the machine's order (little-endian on everything Node runs Linux on, save s390x). */
+const words = (hex: string): Array<number> =>
+  (hex.match(/.{8}/g) ?? []).flatMap((word) => [...Buffer.from(word, "hex").reverse()])
+
+const addressOf = (hex: string): string => {
+  const bytes = words(hex)
+  if (bytes.length === 4) return bytes.join(".")
+  const mapped = bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 255 && bytes[11] === 255
+  if (mapped) return bytes.slice(12).join(".")
+  const groups = Array.from({ length: 8 }, (_, index) =>
+    ((bytes[index * 2]! << 8) | bytes[index * 2 + 1]!).toString(16),
+  )
+  return canonical(groups.join(":"))
+}
+
+/** One spelling for each address. */
+const canonical = (address: string): string => {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
+  if (mapped !== null) return mapped[1]!
+  return isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address
+}
+
+/** The listeners in a table of the kernel, `/proc/net/tcp` or `/proc/net/tcp6`. */
+export const parseTable = (text: string): ReadonlyArray<Listener> =>
+  text
+    .split("\n")
+    .slice(1)
+    .flatMap((line) => {
+      const [, local, , state, , , , , , inode] = line.trim().split(/\s+/)
+      const [address, port] = local?.split(":") ?? []
+      return state === listening && address !== undefined && port !== undefined && inode !== undefined
+        ? [{ address: addressOf(address), port: Number.parseInt(port, 16), inode }]
+        : []
+    })
+
+/** The listeners that get a connection to `address`: those at just that address, else those at all addresses. */
+export const listenersFor = (listeners: ReadonlyArray<Listener>, where: Peer): ReadonlyArray<Listener> => {
+  const onPort = listeners.filter(({ port }) => port === where.port)
+  const address = canonical(where.address)
+  const exact = onPort.filter((listener) => listener.address === address)
+  if (exact.length > 0) return exact
+  return onPort.filter(
+    (listener) => listener.address === "::" || (listener.address === "0.0.0.0" && isIP(address) === 4),
+  )
+}
+
+const orUndefined = <A>(run: () => Promise<A>): Promise<A | undefined> => run().catch(() => undefined)
+
+const readListeners = async (): Promise<ReadonlyArray<Listener>> => {
+  const tables = await Promise.all(
+    ["/proc/net/tcp", "/proc/net/tcp6"].map((path) => orUndefined(() => readFile(path, "utf8"))),
+  )
+  return tables.flatMap((table) => (table === undefined ? [] : parseTable(table)))
+}
+
+/** The sockets a process has open; undefined when it is gone or may not be looked at. */
+const readSockets = async (pid: number): Promise<ReadonlySet<string> | undefined> => {
+  const directory = `/proc/${pid}/fd`
+  const descriptors = await orUndefined(() => readdir(directory))
+  if (descriptors === undefined) return undefined
+  const links = await Promise.all(
+    descriptors.map((name) => orUndefined(() => readlink(`${directory}/${name}`))),
+  )
+  return new Set(links.flatMap((link) => /^socket:\[(\d+)\]$/.exec(link ?? "")?.[1] ?? []))
+}
+
+const readCommand = async (pid: number): Promise<string> => {
+  const line = (await orUndefined(() => readFile(`/proc/${pid}/cmdline`, "utf8"))) ?? ""
+  const command = line.replaceAll("\0", " ").trim()
+  if (command !== "") return command.slice(0, commandCap)
+  return ((await orUndefined(() => readFile(`/proc/${pid}/comm`, "utf8"))) ?? "a process").trim()
+}
+
+const findOnLinux = async (where: { readonly port: number; readonly address?: string }) => {
+  const all = await readListeners()
+  const listeners =
+    where.address === undefined
+      ? all.filter(({ port }) => port === where.port)
+      : listenersFor(all, { port: where.port, address: where.address })
+  if (listeners.length === 0) return undefined
+  for (const name of (await orUndefined(() => readdir("/proc"))) ?? []) {
+    const pid = Number(name)
+    if (!Number.isInteger(pid)) continue
+    const sockets = await readSockets(pid)
+    if (sockets !== undefined && listeners.some(({ inode }) => sockets.has(inode))) {
+      return { pid, command: await readCommand(pid) }
+    }
+  }
+  return undefined
+}
+
+const isHeldOnLinux = async (where: Peer, pids: ReadonlyArray<number>): Promise<boolean | undefined> => {
+  const listeners = listenersFor(await readListeners(), where)
+  if (listeners.length === 0) return undefined
+  const sockets = await Promise.all(pids.map(readSockets))
+  if (listeners.some(({ inode }) => sockets.some((open) => open?.has(inode) === true))) return true
+  // One that could not be looked at may be the one.
+  return pids.length === 0 || sockets.includes(undefined) ? undefined : false
+}
+
+/** Reads the kernel's tables. Linux only. */
+export const layerProc: Layer.Layer<PortHolders> = Layer.succeed(PortHolders, {
+  find: (where) => Effect.promise(() => findOnLinux(where)),
+  isHeldBy: (where, pids) => Effect.promise(() => isHeldOnLinux(where, pids)),
+})
+
+/** A listener in the words of `lsof`. */
+interface LsofListener extends PortHolder {
+  readonly address: string
+}
+
+/** Reads what `lsof -F pcn` writes. */
+export const parseLsof = (text: string): ReadonlyArray<LsofListener> => {
+  const found: Array<LsofListener> = []
+  let pid = 0
+  let command = "a process"
+  for (const line of text.split("\n")) {
+    const value = line.slice(1)
+    if (line.startsWith("p")) pid = Number(value)
+    else if (line.startsWith("c")) command = value.slice(0, commandCap)
+    else if (line.startsWith("n")) {
+      const address = value.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1")
+      found.push({ pid, command, address: address === "*" ? "::" : canonical(address) })
+    }
+  }
+  return found
+}
+
+/** Asks `lsof`, as on macOS. Where that is missing or says nothing, nobody is known. */
+export const layerLsof: Layer.Layer<PortHolders, never, ProcessSpawner> = Layer.effect(
+  PortHolders,
+  Effect.map(ProcessSpawner, (spawner) => {
+    const ask = (where: { readonly port: number; readonly address?: string }) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const child = yield* spawner.spawn({
+            command: ["lsof", "-nP", `-iTCP:${where.port}`, "-sTCP:LISTEN", "+c", "0", "-F", "pcn"],
+            stop: { signal: "KILL", grace: 0 },
+          })
+          yield* child.output.ended
+          const all = parseLsof(child.output.tail()).map((one) => ({ ...one, port: where.port, inode: "" }))
+          const { address } = where
+          if (address === undefined) return all
+          const fitting = new Set(listenersFor(all, { port: where.port, address }))
+          return all.filter((one) => fitting.has(one))
+        }),
+      ).pipe(
+        Effect.timeout("3 seconds"),
+        Effect.catchAll(() => Effect.succeed([])),
+      )
+    return {
+      find: (where) =>
+        Effect.map(ask(where), ([first]) =>
+          first === undefined ? undefined : { pid: first.pid, command: first.command },
+        ),
+      isHeldBy: (where, pids) =>
+        Effect.map(ask(where), (holders) =>
+          holders.length === 0 ? undefined : holders.some(({ pid }) => pids.includes(pid)),
+        ),
+    }
+  }),
+)
+
+/** The one for this system. */
+export const layer: Layer.Layer<PortHolders, never, ProcessSpawner> =
+  process.platform === "linux" ? layerProc : layerLsof
