@@ -24,17 +24,29 @@ export class InvalidSpec extends Schema.TaggedError<InvalidSpec>()("InvalidSpec"
 /** Fields whose values may be secrets and are never printed. */
 const secretFields = new Set(["env", "headers", "stdin"])
 
+const hidden = "(hidden)"
+
 const print = (path: ReadonlyArray<PropertyKey>, value: unknown): string => {
-  if (path.some((key) => secretFields.has(String(key)))) return "(hidden)"
+  if (path.some((key) => secretFields.has(String(key)))) return hidden
   if (value === undefined) return "nothing"
-  let text: string
-  try {
-    text = typeof value === "bigint" ? `${value}n` : (JSON.stringify(value) ?? String(value))
-  } catch {
-    text = String(value)
+  // Something else than a spec altogether: nothing says which part of it is secret.
+  if (path.length === 0 && typeof value === "string") return "a text"
+  if (path.length === 0 && Array.isArray(value)) return "a list"
+  if (Array.isArray(value)) {
+    return value.some((item) => typeof item === "object" && item !== null)
+      ? "a list"
+      : cut(JSON.stringify(value))
   }
-  return text.length > 120 ? `${text.slice(0, 120)}…` : text
+  // What is in it may be secret, and its fields are told of one by one.
+  if (typeof value === "object" && value !== null) return "an object"
+  return cut(typeof value === "string" ? JSON.stringify(hideCredentials(value)) : String(value))
 }
+
+/** A URL may be refused for the password in it, and carry another in its query. */
+const hideCredentials = (text: string): string =>
+  /^\w+:\/\//.test(text) ? text.replace(/\/\/[^/\s]*@/, "//***@").replace(/\?.*/s, "?…") : text
+
+const cut = (text: string): string => (text.length > 120 ? `${text.slice(0, 120)}…` : text)
 
 const printPath = (path: ReadonlyArray<PropertyKey>): string =>
   path.length === 0
@@ -52,9 +64,11 @@ const valueAt = (input: unknown, path: ReadonlyArray<PropertyKey>): unknown =>
     input,
   )
 
+const unknownField = /^is unexpected, expected: ([\s\S]*)$/
+
 /** The formatter's words for what is allowed, without the value, which may be a secret. */
 const allowedBy = (message: string): string => {
-  const unknown = /^is unexpected, expected: ([\s\S]*)$/.exec(message)
+  const unknown = unknownField.exec(message)
   if (unknown !== null)
     return `it is not known here; known are ${unknown[1]!.replaceAll('"', "").split(" | ").join(", ")}`
   return message
@@ -70,17 +84,19 @@ const isInside = (path: ReadonlyArray<PropertyKey>, outer: ReadonlyArray<Propert
 /** Turns a schema's complaints about `input` into an {@link InvalidSpec}. `what` names the spec: "process spec". */
 export const fromParseError = (what: string, input: unknown, error: ParseResult.ParseError): InvalidSpec => {
   const complaints = ParseResult.ArrayFormatter.formatErrorSync(error)
-    .map(({ message, path }) => ({ path, allowed: allowedBy(message) }))
+    .map(({ message, path }) => ({ path, allowed: allowedBy(message), known: !unknownField.test(message) }))
     // That an optional field may also be left out helps nobody who gave it.
     .filter(({ allowed }) => allowed !== "expected undefined")
   const byField = new Map<string, { readonly value: string; readonly allowed: Set<string> }>()
-  for (const { allowed, path } of complaints) {
+  for (const { allowed, known, path } of complaints) {
     // The innermost complaint says most.
     if (complaints.some((other) => isInside(other.path, path))) continue
     const field = printPath(path)
-    const known = byField.get(field) ?? { value: print(path, valueAt(input, path)), allowed: new Set() }
-    known.allowed.add(known.allowed.size === 0 ? allowed : allowed.replace(/^expected /, ""))
-    byField.set(field, known)
+    // A field that is not known may be a misspelt secret one.
+    const value = known ? print(path, valueAt(input, path)) : hidden
+    const issue = byField.get(field) ?? { value, allowed: new Set<string>() }
+    issue.allowed.add(issue.allowed.size === 0 ? allowed : allowed.replace(/^expected /, ""))
+    byField.set(field, issue)
   }
   return new InvalidSpec({
     what,

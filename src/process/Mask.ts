@@ -1,6 +1,4 @@
 /** Keeps secrets out of everything a person or a file gets to see. */
-import type { ProcessSpec } from "./ProcessSpec.js"
-
 /** Stands in the place of a masked value. */
 export const placeholder = "***"
 
@@ -25,19 +23,6 @@ export const make = (
   const ordered = [...values].sort((a, b) => b.length - a.length)
   return (text) => ordered.reduce((masked, value) => masked.replaceAll(value, placeholder), text)
 }
-
-/** The spec as it may be shown: masked values replaced wherever they stand, given input bytes left out. */
-export const redactSpec = (spec: ProcessSpec, redact: Redact): ProcessSpec => ({
-  ...spec,
-  command: spec.command.map(redact) as unknown as ProcessSpec["command"],
-  env: Object.fromEntries(
-    Object.entries(spec.env).map(([name, value]) => [
-      name,
-      spec.mask.includes(name) ? placeholder : redact(value),
-    ]),
-  ),
-  stdin: typeof spec.stdin === "object" && "bytes" in spec.stdin ? { bytes: "" } : spec.stdin,
-})
 
 /** The command line for people: quoted where a shell would need it, masked values replaced. */
 export const formatCommand = (command: ReadonlyArray<string>, redact: Redact): string =>

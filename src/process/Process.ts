@@ -9,7 +9,7 @@ import type { ExitStatus } from "./ExitStatus.js"
 import type { ProcessIdentity } from "./ProcessIdentity.js"
 import type { ProcessOutput } from "./ProcessOutput.js"
 import type * as ProcessSpec from "./ProcessSpec.js"
-import type { TableUnreadable } from "./ProcessTable.js"
+import type { ProcessInfo, TableUnreadable } from "./ProcessTable.js"
 import type { Signal } from "./Signal.js"
 
 /** A process that is still there after KILL, or that could not be shown to be ours and so was left alone. */
@@ -39,13 +39,7 @@ export interface StopOptions {
 }
 
 /** A live process as the system describes it. */
-export interface ProcessInfo {
-  readonly pid: number
-  readonly parentPid: number
-  readonly groupId: number
-  readonly startTime: string
-  readonly command: string
-}
+export type { ProcessInfo } from "./ProcessTable.js"
 
 /** Standard input could not take more: it was not asked for as a pipe, or the process has closed it. */
 export class StdinClosed extends Schema.TaggedError<StdinClosed>()("StdinClosed", {

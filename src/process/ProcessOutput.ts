@@ -38,10 +38,11 @@ export interface OutputLine {
 export interface ProcessOutput {
   /**
    * Calls `listener` with every chunk from now on, in order, on the turn of the event loop that read it. Subscribe
-   * before the spawn to see every byte. A listener must be quick and must not throw. Returns what ends it.
+   * before the spawn to see every byte. A listener must be quick and must not throw. `onEnd` is called once, at the
+   * end of the output. Returns what ends the subscription.
    */
-  readonly subscribe: (listener: (chunk: Chunk) => void) => () => void
-  /** As `subscribe`, in lines. `onEnd` is called once, after the last line. */
+  readonly subscribe: (listener: (chunk: Chunk) => void, onEnd?: () => void) => () => void
+  /** As `subscribe`, in lines. */
   readonly subscribeLines: (listener: (line: OutputLine) => void, onEnd?: () => void) => () => void
   /**
    * Subscribes, and gives everything from then on as a stream that ends with the output. At most `bufferBytes`
@@ -79,65 +80,144 @@ export interface Options {
   readonly whenFull?: "drop" | "block"
 }
 
-/** A hub with no reader. */
-export const make = (options: Options = {}): Hub => {
-  const block = options.whenFull === "block"
-  const listeners = new Set<(chunk: Chunk) => void>()
-  const endListeners = new Set<() => void>()
-  const ended = Deferred.unsafeMake<void>(FiberId.none)
-  let isEnded = false
-  let total = 0
-  let recent: Array<Uint8Array> = []
-  let recentBytes = 0
-  let fullReaders = 0
-  let tellPressure: (full: boolean) => void = () => {}
+/** What one reader of `stream` has not taken yet. */
+class Buffered {
+  private chunks: Array<Chunk> = []
+  private bytes = 0
+  private missedBytes = 0
+  private over = false
+  private isFull = false
+  /** Answers the pull that waits; undefined when none does. */
+  private wake: (() => void) | undefined
 
-  const remember = (bytes: Uint8Array): void => {
-    // Copied: a short line must not keep the whole read buffer it came in alive.
-    const kept = Uint8Array.prototype.slice.call(bytes, Math.max(0, bytes.length - tailBytes))
-    recent.push(kept)
-    recentBytes += kept.length
-    while (recentBytes - recent[0]!.length >= tailBytes) recentBytes -= recent.shift()!.length
-    if (recent.length > 64) recent = [Buffer.concat(recent)]
+  constructor(
+    private readonly capacity: number,
+    /** Tells that this reader has become full, or no longer is; undefined where it drops instead. */
+    private readonly onFull: ((full: boolean) => void) | undefined,
+  ) {}
+
+  readonly add = (chunk: Chunk): void => {
+    this.chunks.push(chunk)
+    this.bytes += chunk.bytes.length
+    if (this.onFull !== undefined) this.setFull(this.bytes >= this.capacity)
+    else {
+      while (this.bytes > this.capacity && this.chunks.length > 0) {
+        const lost = this.chunks.shift()!.bytes.length
+        this.bytes -= lost
+        this.missedBytes += lost
+      }
+    }
+    this.wake?.()
   }
 
-  const offer = (source: Source, bytes: Uint8Array): void => {
-    if (isEnded || bytes.length === 0) return
-    total += bytes.length
-    remember(bytes)
+  readonly end = (): void => {
+    this.over = true
+    this.wake?.()
+  }
+
+  readonly setFull = (full: boolean): void => {
+    if (this.isFull === full) return
+    this.isFull = full
+    this.onFull?.(full)
+  }
+
+  /** All there is, or the next that comes; fails with `None` at the end. */
+  readonly pull = Effect.async<Chunks.Chunk<Chunk | Gap>, Option.Option<never>>((resume) => {
+    const answer = (): boolean => {
+      const taken = this.take()
+      if (taken.length > 0) resume(Effect.succeed(Chunks.unsafeFromArray(taken)))
+      else if (this.over) resume(Effect.fail(Option.none()))
+      else return false
+      this.wake = undefined
+      return true
+    }
+    if (!answer()) this.wake = answer
+    return Effect.sync(() => {
+      this.wake = undefined
+    })
+  })
+
+  private take(): Array<Chunk | Gap> {
+    const { chunks, missedBytes } = this
+    this.chunks = []
+    this.bytes = 0
+    this.missedBytes = 0
+    this.setFull(false)
+    return missedBytes > 0 ? [{ _tag: "Gap", missedBytes }, ...chunks] : chunks
+  }
+}
+
+interface Listener {
+  readonly onChunk: (chunk: Chunk) => void
+  readonly onEnd: (() => void) | undefined
+}
+
+/** A class, as there is one for every process: its methods are shared. */
+class HubImpl implements Hub {
+  private listeners: ReadonlyArray<Listener> = []
+  private readonly done = Deferred.unsafeMake<void>(FiberId.none)
+  private over = false
+  private total = 0
+  private recent: Array<Uint8Array> = []
+  private recentBytes = 0
+  private fullReaders = 0
+  private tellPressure: ((full: boolean) => void) | undefined
+
+  constructor(private readonly blocks: boolean) {}
+
+  get ended(): Effect.Effect<void> {
+    return Deferred.await(this.done)
+  }
+
+  isEnded(): boolean {
+    return this.over
+  }
+
+  bytes(): number {
+    return this.total
+  }
+
+  offer(source: Source, bytes: Uint8Array): void {
+    if (this.over || bytes.length === 0) return
+    this.total += bytes.length
+    this.remember(bytes)
     const chunk: Chunk = { _tag: "Chunk", source, bytes }
-    for (const listener of listeners) listener(chunk)
+    for (const { onChunk } of this.listeners) onChunk(chunk)
   }
 
-  const end = (): void => {
-    if (isEnded) return
-    isEnded = true
-    for (const listener of endListeners) listener()
-    listeners.clear()
-    endListeners.clear()
-    Deferred.unsafeDone(ended, Effect.void)
+  end(): void {
+    if (this.over) return
+    this.over = true
+    const { listeners } = this
+    this.listeners = []
+    for (const { onEnd } of listeners) onEnd?.()
+    Deferred.unsafeDone(this.done, Effect.void)
   }
 
-  const subscribe = (listener: (chunk: Chunk) => void, onEnd?: () => void): (() => void) => {
-    if (isEnded) {
+  onPressure(listener: (full: boolean) => void): void {
+    this.tellPressure = listener
+  }
+
+  subscribe(onChunk: (chunk: Chunk) => void, onEnd?: () => void): () => void {
+    if (this.over) {
       onEnd?.()
       return () => {}
     }
-    listeners.add(listener)
-    if (onEnd !== undefined) endListeners.add(onEnd)
+    const listener: Listener = { onChunk, onEnd }
+    // A new list each time: one that is being told is not changed.
+    this.listeners = [...this.listeners, listener]
     return () => {
-      listeners.delete(listener)
-      if (onEnd !== undefined) endListeners.delete(onEnd)
+      this.listeners = this.listeners.filter((other) => other !== listener)
     }
   }
 
-  const subscribeLines: Hub["subscribeLines"] = (listener, onEnd) => {
+  subscribeLines(onLine: (line: OutputLine) => void, onEnd?: () => void): () => void {
     const splitters = { stdout: LineSplitter.make(), stderr: LineSplitter.make() }
     const tell = (source: Source, lines: ReadonlyArray<LineSplitter.Line>): void => {
-      for (const line of lines) listener({ source, text: line.text, continued: line.continued })
+      for (const { continued, text } of lines) onLine({ source, text, continued })
     }
-    return subscribe(
-      (chunk) => tell(chunk.source, splitters[chunk.source].push(chunk.bytes)),
+    return this.subscribe(
+      ({ bytes, source }) => tell(source, splitters[source].push(bytes)),
       () => {
         tell("stdout", splitters.stdout.flush())
         tell("stderr", splitters.stderr.flush())
@@ -146,92 +226,44 @@ export const make = (options: Options = {}): Hub => {
     )
   }
 
-  const stream: Hub["stream"] = ({ bufferBytes = 1_048_576 } = {}) =>
-    Effect.acquireRelease(
+  stream({ bufferBytes = 1_048_576 }: { readonly bufferBytes?: number } = {}) {
+    return Effect.acquireRelease(
       Effect.sync(() => {
-        let buffered: Array<Chunk> = []
-        let bytes = 0
-        let missedBytes = 0
-        let full = false
-        let over = false
-        let wake: (() => void) | undefined
-        const setFull = (now: boolean): void => {
-          if (!block || full === now) return
-          full = now
-          fullReaders += now ? 1 : -1
-          if (fullReaders === (now ? 1 : 0)) tellPressure(now)
-        }
-        const unsubscribe = subscribe(
-          (chunk) => {
-            buffered.push(chunk)
-            bytes += chunk.bytes.length
-            if (block) setFull(bytes >= bufferBytes)
-            else {
-              while (bytes > bufferBytes && buffered.length > 0) {
-                const lost = buffered.shift()!.bytes.length
-                bytes -= lost
-                missedBytes += lost
-              }
-            }
-            wake?.()
-          },
-          () => {
-            over = true
-            wake?.()
-          },
-        )
-        const take = (): ReadonlyArray<Chunk | Gap> => {
-          const taken: Array<Chunk | Gap> = missedBytes > 0 ? [{ _tag: "Gap", missedBytes }] : []
-          for (const chunk of buffered) taken.push(chunk)
-          buffered = []
-          bytes = 0
-          missedBytes = 0
-          setFull(false)
-          return taken
-        }
-        const pull = Effect.async<Chunks.Chunk<Chunk | Gap>, Option.Option<never>>((resume) => {
-          const answer = (): boolean => {
-            const taken = take()
-            if (taken.length > 0) resume(Effect.succeed(Chunks.unsafeFromArray(taken)))
-            else if (over) resume(Effect.fail(Option.none()))
-            else return false
-            wake = undefined
-            return true
-          }
-          if (!answer()) wake = answer
-          return Effect.sync(() => {
-            wake = undefined
-          })
-        })
-        return {
-          pull,
-          release: () => {
-            unsubscribe()
-            setFull(false)
-          },
-        }
+        const buffered = new Buffered(bufferBytes, this.blocks ? (full) => this.setPressure(full) : undefined)
+        return { buffered, unsubscribe: this.subscribe(buffered.add, buffered.end) }
       }),
-      (reader) => Effect.sync(reader.release),
-    ).pipe(Effect.map((reader) => Stream.repeatEffectChunkOption(reader.pull)))
+      ({ buffered, unsubscribe }) =>
+        Effect.sync(() => {
+          unsubscribe()
+          buffered.setFull(false)
+        }),
+    ).pipe(Effect.map(({ buffered }) => Stream.repeatEffectChunkOption(buffered.pull)))
+  }
 
-  return {
-    subscribe: (listener) => subscribe(listener),
-    subscribeLines,
-    stream,
-    tail: () => {
-      const all = Buffer.concat(recent)
-      let start = Math.max(0, all.length - tailBytes)
-      // Not in the middle of a character.
-      while (start > 0 && start < all.length && (all[start]! & 0xc0) === 0x80) start++
-      return all.toString("utf8", start)
-    },
-    bytes: () => total,
-    isEnded: () => isEnded,
-    ended: Deferred.await(ended),
-    offer,
-    end,
-    onPressure: (listener) => {
-      tellPressure = listener
-    },
+  tail(): string {
+    const all = Buffer.concat(this.recent)
+    let start = Math.max(0, all.length - tailBytes)
+    // Not in the middle of a character.
+    while (start > 0 && start < all.length && (all[start]! & 0xc0) === 0x80) start++
+    return all.toString("utf8", start)
+  }
+
+  private remember(bytes: Uint8Array): void {
+    // Copied: a short line must not keep the whole read buffer it came in alive.
+    const kept = Uint8Array.prototype.slice.call(bytes, Math.max(0, bytes.length - tailBytes))
+    this.recent.push(kept)
+    this.recentBytes += kept.length
+    while (this.recentBytes - this.recent[0]!.length >= tailBytes) {
+      this.recentBytes -= this.recent.shift()!.length
+    }
+    if (this.recent.length > 64) this.recent = [Buffer.concat(this.recent)]
+  }
+
+  private setPressure(full: boolean): void {
+    this.fullReaders += full ? 1 : -1
+    if (this.fullReaders === (full ? 1 : 0)) this.tellPressure?.(full)
   }
 }
+
+/** A hub with no reader. */
+export const make = (options: Options = {}): Hub => new HubImpl(options.whenFull === "block")

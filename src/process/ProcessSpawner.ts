@@ -14,8 +14,9 @@ import type { InvalidSpec } from "./InvalidSpec.js"
 import * as LinuxProcessTable from "./LinuxProcessTable.js"
 import * as MacProcessTable from "./MacProcessTable.js"
 import * as Mask from "./Mask.js"
-import type { Process, StopOptions } from "./Process.js"
-import * as ProcessGroup from "./ProcessGroup.js"
+import { LiveProcess, release, type Services } from "./LiveProcess.js"
+import type { Process } from "./Process.js"
+import { ProcessGroup } from "./ProcessGroup.js"
 import * as ProcessOutput from "./ProcessOutput.js"
 import * as ProcessSpec from "./ProcessSpec.js"
 import { ProcessTable } from "./ProcessTable.js"
@@ -54,12 +55,6 @@ export class UnsupportedPlatform extends Schema.TaggedError<UnsupportedPlatform>
   }
 }
 
-type Services = {
-  readonly owner: string
-  readonly table: Context.Tag.Service<ProcessTable>
-  readonly guardian: Context.Tag.Service<Guardian.Guardian>
-}
-
 /** The identity of a child just started. A child that cannot be identified could never be stopped safely. */
 const identify = ({ table }: Services, { pid }: Child.Child, command: string) =>
   table.identifyChild(pid).pipe(
@@ -70,7 +65,7 @@ const identify = ({ table }: Services, { pid }: Child.Child, command: string) =>
     }),
   )
 
-/** Starts one process and builds its handle and its release. */
+/** Starts one process and gives its handle, which the caller has to release. */
 const start = Effect.fnUntraced(function* (
   services: Services,
   spec: ProcessSpec.ProcessSpec,
@@ -78,106 +73,58 @@ const start = Effect.fnUntraced(function* (
   mark: string,
   output: ProcessOutput.Hub,
 ) {
-  const { guardian, table } = services
   const redact = Mask.make(spec.mask, env)
   const command = Mask.formatCommand(spec.command, redact)
   const [program, ...args] = spec.command
   const attempt: Attempt = { program, args, cwd: spec.cwd, env, shown: command, redact }
-
-  yield* Effect.mapError(guardian.ensure, (cause) =>
+  yield* Effect.mapError(services.guardian.ensure, (cause) =>
     diagnose({ ...attempt, program: "/bin/sh", cwd: "/" }, cause),
   )
   const child = yield* Child.start(spec, attempt)
-  const { pid } = child
   const spawnedAt = yield* Clock.currentTimeNanos
   const identity = yield* identify(services, child, command)
-  const group = ProcessGroup.make(identity, mark, table, spawnedAt)
-  guardian.watch(identity)
-  table.setOwn(pid, true)
-  child.process.once("exit", (code, signal) => {
-    table.setOwn(pid, false)
-    group.leaderEnded(Child.exitStatus(code, signal))
-  })
+  const group = new ProcessGroup(identity, mark, services.table, spawnedAt)
   Stdio.drain(child.process, output)
-  const { end, write } = Stdio.input(pid, child.process.stdin, spec)
-
-  const stop = (options?: StopOptions) =>
-    Effect.tap(
-      group.stop({
-        signal: options?.signal ?? spec.stop.signal,
-        grace: options?.grace ?? spec.stop.grace,
-      }),
-      (report) => {
-        if (report.survivors.length > 0) return Effect.void
-        guardian.unwatch(identity)
-        return Child.closeOutput(child.process, output)
-      },
-    )
-  const release = Effect.flatMap(stop(), ({ survivors }) =>
-    survivors.length === 0
-      ? Effect.void
-      : Effect.logError(
-          `${command} (pid ${pid}) was stopped, but processes of it survived: ${survivors
-            .map((leak) => `${leak.pid} ${redact(leak.command)}`)
-            .join(", ")}`,
-        ),
-  )
-  const handle: Process = {
-    pid,
-    identity,
-    spec: Mask.redactSpec(spec, redact),
-    command,
-    redact,
-    exit: group.exit,
-    exitNow: group.exitNow,
-    output,
-    write,
-    endInput: end,
-    members: group.members,
-    signal: group.signal,
-    stop: (options) =>
-      Effect.withSpan(stop(options), "Process.stop", {
-        attributes: { pid, command },
-        captureStackTrace: false,
-      }),
-  }
-  return { handle, release }
+  Stdio.feed(child.process.stdin, spec)
+  return new LiveProcess(services, child, group, output, ProcessSpec.redacted(spec, redact), command, redact)
 })
 
 const make = (owner: string) =>
   Effect.gen(function* () {
-    const services = { owner, table: yield* ProcessTable, guardian: yield* Guardian.Guardian }
+    const services: Services = { table: yield* ProcessTable, guardian: yield* Guardian.Guardian }
     let spawned = 0
 
     // What is still alive when this service ends, though the scopes it was spawned in are open.
-    const live = new Set<Effect.Effect<void>>()
+    const live = new Set<LiveProcess>()
     yield* Effect.addFinalizer(() =>
-      Effect.forEach([...live], (release) => release, { concurrency: "unbounded", discard: true }),
+      Effect.forEach([...live], release, { concurrency: "unbounded", discard: true }),
     )
+    const acquire = (spec: ProcessSpec.ProcessSpec, { output }: SpawnOptions) =>
+      Effect.suspend(() => {
+        const mark = `${owner}.${spawned++}`
+        const hub = output ?? ProcessOutput.make({ whenFull: spec.whenFull })
+        return Effect.flatMap(Environment.resolve(spec, owner, mark), (env) =>
+          start(services, spec, env, mark, hub),
+        )
+      }).pipe(
+        Effect.tap((child) => {
+          live.add(child)
+          return Effect.annotateCurrentSpan({ pid: child.pid, command: child.command })
+        }),
+        // No stack traces in the span: they would be a tenth of the cost of a spawn.
+        Effect.withSpan("ProcessSpawner.spawn", { captureStackTrace: false }),
+      )
 
     return ProcessSpawner.of({
       owner,
-      spawn: (input, options) =>
-        Effect.flatMap(ProcessSpec.make(input), (spec) => {
-          const mark = `${owner}.${spawned++}`
-          const output = options?.output ?? ProcessOutput.make({ whenFull: spec.whenFull })
-          return Effect.flatMap(Environment.resolve(spec, owner, mark), (env) =>
-            // Acquired without interruption: either there is no child, or its release is registered.
-            Effect.acquireRelease(
-              Effect.tap(start(services, spec, env, mark, output), ({ release }) => {
-                live.add(release)
-              }),
-              ({ release }) =>
-                Effect.map(release, () => {
-                  live.delete(release)
-                }),
-            ),
-          )
-        }).pipe(
-          Effect.map(({ handle }) => handle),
-          Effect.tap(({ command, pid }) => Effect.annotateCurrentSpan({ pid, command })),
-          // No stack traces in the span: they would be a tenth of the cost of a spawn.
-          Effect.withSpan("ProcessSpawner.spawn", { captureStackTrace: false }),
+      spawn: (input, options = {}) =>
+        Effect.flatMap(ProcessSpec.make(input), (spec) =>
+          // Acquired without interruption: either there is no child, or its release is registered.
+          Effect.acquireRelease(acquire(spec, options), (child) =>
+            Effect.map(release(child), () => {
+              live.delete(child)
+            }),
+          ),
         ),
     })
   })

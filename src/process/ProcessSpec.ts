@@ -127,3 +127,16 @@ export const make = (input: Input): Effect.Effect<ProcessSpec, InvalidSpec.Inval
       issues: error.issues.map((issue) => ({ ...issue, value: redact(issue.value) })),
     })
   })
+
+/** The spec as it may be shown: masked values replaced wherever they stand, given input bytes left out. */
+export const redacted = (spec: ProcessSpec, redact: Mask.Redact): ProcessSpec => ({
+  ...spec,
+  command: spec.command.map(redact) as unknown as ProcessSpec["command"],
+  env: Object.fromEntries(
+    Object.entries(spec.env).map(([name, value]) => [
+      name,
+      spec.mask.includes(name) ? Mask.placeholder : redact(value),
+    ]),
+  ),
+  stdin: typeof spec.stdin === "object" && "bytes" in spec.stdin ? { bytes: "" } : spec.stdin,
+})

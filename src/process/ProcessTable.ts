@@ -5,7 +5,6 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { ProcessInfo } from "./Process.js"
 import type { ProcessIdentity } from "./ProcessIdentity.js"
 
 /** A spawn whose processes are looked for. */
@@ -18,6 +17,15 @@ export interface GroupQuery {
   readonly leaderEndedAt: string | undefined
   /** Milliseconds since the spawn. */
   readonly ageMillis: number
+}
+
+/** A live process as the system describes it. */
+export interface ProcessInfo {
+  readonly pid: number
+  readonly parentPid: number
+  readonly groupId: number
+  readonly startTime: string
+  readonly command: string
 }
 
 /** A live process that belongs to a spawn. */

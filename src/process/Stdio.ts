@@ -83,29 +83,34 @@ export const drain = (child: ChildProcess, hub: Hub): void => {
       else pipe?.resume()
     }
   })
-  child.once("close", hub.end)
+  child.once("close", () => hub.end())
 }
 
-/** The two operations on a `stdin` that is a pipe. */
-export const input = (pid: number, stdin: Writable | null, spec: ProcessSpec) => {
-  if (stdin !== null) {
-    // Closed early by the process: its business. The writer is told by the write.
-    stdin.on("error", () => {})
-    if (typeof spec.stdin === "object" && "bytes" in spec.stdin) stdin.end(spec.stdin.bytes)
-  }
-  const pipe = spec.stdin === "pipe" ? stdin : null
-  const write = (bytes: Uint8Array | string): Effect.Effect<void, StdinClosed> =>
-    Effect.async((resume) => {
-      const fail = (reason: string): void => resume(Effect.fail(new StdinClosed({ pid, reason })))
-      if (pipe === null) return fail('its spec does not say stdin: "pipe"')
-      if (!pipe.writable) return fail("it is closed")
-      pipe.write(bytes, (cause) =>
-        cause === null || cause === undefined ? resume(Effect.void) : fail(systemReason(cause)),
-      )
-    })
-  const end = Effect.async<void>((resume) => {
+/** Starts what a spec says about a `stdin` that is a pipe. */
+export const feed = (stdin: Writable | null, spec: ProcessSpec): void => {
+  // Closed early by the process: its business. A writer is told by its write.
+  stdin?.on("error", () => {})
+  if (typeof spec.stdin === "object" && "bytes" in spec.stdin) stdin?.end(spec.stdin.bytes)
+}
+
+/** Writes to a `stdin` that is a pipe. */
+export const write = (
+  pid: number,
+  pipe: Writable | null,
+  bytes: Uint8Array | string,
+): Effect.Effect<void, StdinClosed> =>
+  Effect.async((resume) => {
+    const fail = (reason: string): void => resume(Effect.fail(new StdinClosed({ pid, reason })))
+    if (pipe === null) return fail('its spec does not say stdin: "pipe"')
+    if (!pipe.writable) return fail("it is closed")
+    pipe.write(bytes, (cause) =>
+      cause === null || cause === undefined ? resume(Effect.void) : fail(systemReason(cause)),
+    )
+  })
+
+/** Ends a `stdin` that is a pipe. */
+export const end = (pipe: Writable | null): Effect.Effect<void> =>
+  Effect.async((resume) => {
     if (pipe === null || !pipe.writable) return resume(Effect.void)
     pipe.end(() => resume(Effect.void))
   })
-  return { write, end }
-}

@@ -28,7 +28,7 @@ describe("a process spec", () => {
     ["an empty cwd", { command: ["true"], cwd: "" }, "cwd", '""'],
     ["a variable name with =", { command: ["true"], env: { "A=B": "1" } }, "env.A=B", "(hidden)"],
     ["a variable that is no text", { command: ["true"], env: { A: 1 } }, "env.A", "(hidden)"],
-    ["an unknown field", { command: ["true"], comand: 1 }, "comand", "1"],
+    ["an unknown field", { command: ["true"], comand: 1 }, "comand", "(hidden)"],
     ["an unknown signal", { command: ["true"], stop: { signal: "TREM" } }, "stop.signal", '"TREM"'],
     ["a bad duration", { command: ["true"], stop: { grace: "10 parsecs" } }, "stop.grace", '"10 parsecs"'],
     ["a negative duration", { command: ["true"], stop: { grace: -1 } }, "stop.grace", "-1"],

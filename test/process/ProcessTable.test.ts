@@ -6,7 +6,7 @@ import * as Batch from "../../src/process/Batch.js"
 import { Exited } from "../../src/process/ExitStatus.js"
 import * as Linux from "../../src/process/LinuxProcessTable.js"
 import * as Mac from "../../src/process/MacProcessTable.js"
-import * as ProcessGroup from "../../src/process/ProcessGroup.js"
+import { ProcessGroup } from "../../src/process/ProcessGroup.js"
 import { isSame, ProcessIdentity } from "../../src/process/ProcessIdentity.js"
 import {
   type GroupQuery,
@@ -65,7 +65,9 @@ describe("the table of Linux", () => {
       yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
       const leader = (yield* table.identify(child.pid!))!
       const proven = (extra: Partial<GroupQuery>) =>
-        Effect.map(table.membersOf(query(leader, extra)), (members) => members.map((member) => member.proven))
+        Effect.map(table.membersOf(query(leader, { ageMillis: 60_000, ...extra })), (members) =>
+          members.map((member) => member.proven),
+        )
       assert.deepStrictEqual(yield* proven({}), [true])
       assert.deepStrictEqual(yield* proven({ leaderEndedAt: table.now() }), [true])
       assert.deepStrictEqual(yield* proven({ leaderEndedAt: String(Number(leader.startTime) - 1) }), [false])
@@ -204,7 +206,7 @@ describe("a group", () => {
             proven: false,
           }
           const found = () => [member]
-          const group = ProcessGroup.make(identity(other.pid!, "0"), "owner.0", table(found), 0n)
+          const group = new ProcessGroup(identity(other.pid!, "0"), "owner.0", table(found), 0n)
           // The leader's pid was handed out again after its end.
           group.leaderEnded(new Exited({ code: 0 }))
           assert.isFalse(yield* group.signal("SIGTERM"))
@@ -218,7 +220,7 @@ describe("a group", () => {
   it.live("never signals pid 1, every process, or the program's own group, whatever it is told", () =>
     Effect.gen(function* () {
       for (const pid of [0, 1, -1, process.pid]) {
-        const group = ProcessGroup.make(
+        const group = new ProcessGroup(
           identity(pid, "0"),
           "owner.0",
           table(() => []),
@@ -227,7 +229,7 @@ describe("a group", () => {
         assert.isFalse(yield* group.signal("SIGCONT"))
       }
       const own = { ...table(() => []), ownGroup: 4242 }
-      assert.isFalse(yield* ProcessGroup.make(identity(4242, "0"), "owner.0", own, 0n).signal("SIGCONT"))
+      assert.isFalse(yield* new ProcessGroup(identity(4242, "0"), "owner.0", own, 0n).signal("SIGCONT"))
     }),
   )
 })

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as ExitStatus from "../../src/process/ExitStatus.js"
@@ -227,6 +228,7 @@ describe("masks", () => {
       assert.include(child.command, "--token=***")
       const ended = yield* run({ command: ["echo", secret], env, mask })
       assert.notInclude(JSON.stringify(child), secret)
+      assert.notInclude(inspect(child, { depth: 20 }), secret)
       assert.notInclude(JSON.stringify([ended.process.spec, ended.process.command]), secret)
       assert.strictEqual(ended.text, `${secret}\n`)
       assert.strictEqual(ended.process.redact(ended.text), "***\n")

@@ -65,7 +65,7 @@ export const spawnTalking = (
         }
       })
     const handle = yield* spawner.spawn(spec, { output })
-    return { ...handle, line }
+    return Object.assign(handle, { line })
   })
 
 /** A shell script as a command. */

@@ -1,0 +1,108 @@
+/** The handle of a process that this program has spawned. */
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
+import * as Child from "./Child.js"
+import type { Guardian } from "./Guardian.js"
+import type { Process, StopOptions, StopReport } from "./Process.js"
+import type { ProcessGroup } from "./ProcessGroup.js"
+import type { ProcessOutput } from "./ProcessOutput.js"
+import type { ProcessSpec } from "./ProcessSpec.js"
+import type { ProcessTable } from "./ProcessTable.js"
+import type { Signal } from "./Signal.js"
+import * as Stdio from "./Stdio.js"
+
+/** What every process of one spawner shares. */
+export interface Services {
+  readonly table: Context.Tag.Service<ProcessTable>
+  readonly guardian: Context.Tag.Service<Guardian>
+}
+
+/**
+ * A class, and made of few parts, as there is one for each of maybe thousands of processes; it must not keep their
+ * environments alive.
+ */
+export class LiveProcess implements Process {
+  constructor(
+    private readonly services: Services,
+    private readonly child: Child.Child,
+    private readonly group: ProcessGroup,
+    readonly output: ProcessOutput,
+    readonly spec: ProcessSpec,
+    readonly command: string,
+    readonly redact: (text: string) => string,
+  ) {
+    const { guardian, table } = services
+    const { pid } = child
+    guardian.watch(group.leader)
+    table.setOwn(pid, true)
+    child.process.once("exit", (code, signal) => {
+      table.setOwn(pid, false)
+      group.leaderEnded(Child.exitStatus(code, signal))
+    })
+  }
+
+  get pid() {
+    return this.child.pid
+  }
+
+  get identity() {
+    return this.group.leader
+  }
+
+  get exit() {
+    return this.group.ended
+  }
+
+  get members() {
+    return this.group.members
+  }
+
+  get endInput() {
+    return Stdio.end(this.pipe)
+  }
+
+  readonly exitNow = () => this.group.endedAs()
+
+  readonly write = (bytes: Uint8Array | string) => Stdio.write(this.pid, this.pipe, bytes)
+
+  readonly signal = (signal: Signal) => this.group.signal(signal)
+
+  readonly stop = (options?: StopOptions) =>
+    Effect.withSpan(this.stopAndLetGo(options), "Process.stop", {
+      attributes: { pid: this.pid, command: this.command },
+      captureStackTrace: false,
+    })
+
+  /** What a log shows of it: nothing of its environment. */
+  toJSON() {
+    return { _id: "Process", pid: this.pid, command: this.command, exit: this.exitNow() }
+  }
+
+  [Inspectable.NodeInspectSymbol]() {
+    return this.toJSON()
+  }
+
+  /** A stop, and when nothing survived it the end of all that was held for the process. */
+  stopAndLetGo(options: StopOptions = {}): Effect.Effect<StopReport> {
+    return Effect.tap(this.group.stop({ ...this.spec.stop, ...options }), ({ survivors }) => {
+      if (survivors.length > 0) return Effect.void
+      this.services.guardian.unwatch(this.group.leader)
+      return Child.closeOutput(this.child.process, this.output)
+    })
+  }
+
+  private get pipe() {
+    return this.spec.stdin === "pipe" ? this.child.process.stdin : null
+  }
+}
+
+/** What the closing of its scope does to a process. Survivors are logged: nobody is left to read a report. */
+export const release = (process: LiveProcess): Effect.Effect<void> =>
+  Effect.flatMap(process.stopAndLetGo(), ({ survivors }) => {
+    if (survivors.length === 0) return Effect.void
+    const list = survivors.map(({ command, pid }) => `${pid} ${process.redact(command)}`).join(", ")
+    return Effect.logError(
+      `${process.command} (pid ${process.pid}) was stopped, but processes of it survived: ${list}`,
+    )
+  })
