@@ -17,6 +17,8 @@ export interface Question {
   readonly atLeast?: number
   /** The mark for the ratio `ours / bare`, where a lower figure is better. */
   readonly atMost?: number
+  /** The mark for the difference `ours - bare` within the pairs, in `unit`, where a lower figure is better. */
+  readonly atMostMore?: number
 }
 
 /** What came of a question. `holds` is undefined when there is no mark to hold. */
@@ -61,7 +63,7 @@ export const header = line("", "ours", "bare", "ratio (min-max)", "mark", "")
 
 /** Asks a question and prints the answer as a row of the table. */
 export const paired = async (question: Question): Promise<Answer> => {
-  const { atLeast, atMost, name, unit } = question
+  const { atLeast, atMost, atMostMore, name, unit } = question
   const ours: Array<number> = []
   const bare: Array<number> = []
   await question.ours()
@@ -74,12 +76,20 @@ export const paired = async (question: Question): Promise<Answer> => {
   }
   const ratios = ours.map((figure, round) => figure / bare[round]!)
   const ratio = median(ratios)
+  const more = median(ours.map((figure, round) => figure - bare[round]!))
   const holds =
-    atLeast === undefined && atMost === undefined
+    atLeast === undefined && atMost === undefined && atMostMore === undefined
       ? undefined
-      : ratio >= (atLeast ?? -Infinity) && ratio <= (atMost ?? Infinity)
+      : ratio >= (atLeast ?? -Infinity) && ratio <= (atMost ?? Infinity) && more <= (atMostMore ?? Infinity)
   const range = `${short(ratio)} (${short(Math.min(...ratios))}-${short(Math.max(...ratios))})`
-  const mark = atMost !== undefined ? `at most ${atMost}` : atLeast !== undefined ? `at least ${atLeast}` : ""
+  const mark =
+    atMost !== undefined
+      ? `at most ${atMost}`
+      : atLeast !== undefined
+        ? `at least ${atLeast}`
+        : atMostMore !== undefined
+          ? `+${atMostMore} ${unit} at most`
+          : ""
   const verdict = holds === undefined ? "" : holds ? "holds" : "misses"
   console.log(
     line(name, `${short(median(ours))} ${unit}`, `${short(median(bare))} ${unit}`, range, mark, verdict),

@@ -44,6 +44,26 @@ const rate = async (run: () => Promise<unknown>): Promise<number> => {
   return (processes / (performance.now() - start)) * 1_000
 }
 
+/** Nothing but an Effect scope around a bare spawn: what no supervision written in Effect can be quicker than. */
+const scopeOnly = Effect.forEach(
+  Array.from({ length: processes }),
+  () =>
+    Effect.scoped(
+      Effect.flatMap(
+        Effect.acquireRelease(Effect.sync(bareOne), () => Effect.void),
+        (ended) => Effect.promise(() => ended),
+      ),
+    ),
+  { concurrency, discard: true },
+)
+
+await paired({
+  name: "for comparison: a bare spawn in an Effect scope",
+  unit: "/s",
+  rounds: 9,
+  ours: () => rate(() => Effect.runPromise(scopeOnly)),
+  bare: () => rate(bare),
+})
 await paired({
   name: "spawn to exit of /bin/true, 8 at a time",
   unit: "/s",

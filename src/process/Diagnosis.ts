@@ -11,14 +11,14 @@ import {
   TooManyOpenFiles,
   TooManyProcesses,
 } from "./SpawnError.js"
-import type { Redact } from "./Mask.js"
+import type { Redact, Variables } from "./Mask.js"
 
 /** What was attempted. */
 export interface Attempt {
   readonly program: string
   readonly args: ReadonlyArray<string>
   readonly cwd: string | undefined
-  readonly env: Readonly<Record<string, string>>
+  readonly env: Readonly<Variables>
   /** The command for people, masked. */
   readonly shown: string
   readonly redact: Redact
@@ -128,8 +128,9 @@ export const diagnose = (attempt: Attempt, cause: unknown): SpawnError => {
     case "E2BIG": {
       let bytes = attempt.program.length + 1
       for (const argument of attempt.args) bytes += Buffer.byteLength(argument) + 1
-      for (const [name, value] of Object.entries(attempt.env))
-        bytes += Buffer.byteLength(`${name}=${value}`) + 1
+      for (const [name, value] of Object.entries(attempt.env)) {
+        if (value !== undefined) bytes += Buffer.byteLength(`${name}=${value}`) + 1
+      }
       return new ArgumentListTooLong({ program: attempt.redact(attempt.program), bytes })
     }
   }

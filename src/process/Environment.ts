@@ -20,15 +20,6 @@ export const lineageVariable = "HOLDFAST_LINEAGE"
 const unitVariable = "HOLDFAST_UNIT"
 const jobVariable = "HOLDFAST_JOB"
 
-/** This program's environment without the marks that belong to this program itself. */
-const inherited = (): Record<string, string> => {
-  const env: Record<string, string> = {}
-  for (const [name, value] of Object.entries(process.env)) if (value !== undefined) env[name] = value
-  delete env[unitVariable]
-  delete env[jobVariable]
-  return env
-}
-
 const readEnvFile = (path: string, redact: Mask.Redact) =>
   Effect.tryPromise({
     try: async () => parse(await readFile(path)),
@@ -45,7 +36,7 @@ export const resolve = (
   spec: ProcessSpec,
   owner: string,
   mark: string,
-): Effect.Effect<Record<string, string>, FileUnusable> =>
+): Effect.Effect<Mask.Variables, FileUnusable> =>
   Effect.map(
     spec.envFiles.length === 0
       ? Effect.succeed([])
@@ -56,12 +47,13 @@ export const resolve = (
           ),
         ),
     (files) => {
-      const env = Object.assign(spec.inheritEnv ? inherited() : {}, ...files, spec.env)
+      const env: Mask.Variables = Object.assign({}, spec.inheritEnv ? process.env : {}, ...files, spec.env)
       const outer = process.env[lineageVariable]
       env[ownerVariable] = owner
       env[lineageVariable] = outer === undefined || outer === "" ? mark : `${outer} ${mark}`
-      if (spec.unit !== undefined) env[unitVariable] = spec.unit
-      if (spec.job !== undefined) env[jobVariable] = spec.job
+      // Not those that this program itself was given.
+      env[unitVariable] = spec.unit
+      env[jobVariable] = spec.job
       return env
     },
   )

@@ -11,6 +11,7 @@ import type { ProcessSpec } from "./ProcessSpec.js"
 import type { ProcessTable } from "./ProcessTable.js"
 import type { Signal } from "./Signal.js"
 import * as Stdio from "./Stdio.js"
+import * as Tracing from "./Tracing.js"
 
 /** What every process of one spawner shares. */
 export interface Services {
@@ -69,10 +70,10 @@ export class LiveProcess implements Process {
   readonly signal = (signal: Signal) => this.group.signal(signal)
 
   readonly stop = (options?: StopOptions) =>
-    Effect.withSpan(this.stopAndLetGo(options), "Process.stop", {
-      attributes: { pid: this.pid, command: this.command },
-      captureStackTrace: false,
-    })
+    Tracing.withSpan(this.stopAndLetGo(options), "Process.stop", () => ({
+      pid: this.pid,
+      command: this.command,
+    }))
 
   /** What a log shows of it: nothing of its environment. */
   toJSON() {

@@ -2,6 +2,9 @@
 /** Stands in the place of a masked value. */
 export const placeholder = "***"
 
+/** The variables of one process. What is undefined is not passed on. */
+export type Variables = Record<string, string | undefined>
+
 /** Replaces every masked value that occurs in a text. */
 export type Redact = (text: string) => string
 

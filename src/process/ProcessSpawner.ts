@@ -22,6 +22,7 @@ import * as ProcessSpec from "./ProcessSpec.js"
 import { ProcessTable } from "./ProcessTable.js"
 import { type SpawnError, SpawnFailed } from "./SpawnError.js"
 import * as Stdio from "./Stdio.js"
+import * as Tracing from "./Tracing.js"
 
 /** Options of `spawn`. */
 export interface SpawnOptions {
@@ -69,7 +70,7 @@ const identify = ({ table }: Services, { pid }: Child.Child, command: string) =>
 const start = Effect.fnUntraced(function* (
   services: Services,
   spec: ProcessSpec.ProcessSpec,
-  env: Record<string, string>,
+  env: Mask.Variables,
   mark: string,
   output: ProcessOutput.Hub,
 ) {
@@ -99,32 +100,30 @@ const make = (owner: string) =>
     yield* Effect.addFinalizer(() =>
       Effect.forEach([...live], release, { concurrency: "unbounded", discard: true }),
     )
-    const acquire = (spec: ProcessSpec.ProcessSpec, { output }: SpawnOptions) =>
-      Effect.suspend(() => {
-        const mark = `${owner}.${spawned++}`
-        const hub = output ?? ProcessOutput.make({ whenFull: spec.whenFull })
-        return Effect.flatMap(Environment.resolve(spec, owner, mark), (env) =>
-          start(services, spec, env, mark, hub),
-        )
-      }).pipe(
-        Effect.tap((child) => {
-          live.add(child)
-          return Effect.annotateCurrentSpan({ pid: child.pid, command: child.command })
-        }),
-        // No stack traces in the span: they would be a tenth of the cost of a spawn.
-        Effect.withSpan("ProcessSpawner.spawn", { captureStackTrace: false }),
+    const spawn = (spec: ProcessSpec.ProcessSpec, { output }: SpawnOptions) => {
+      const mark = `${owner}.${spawned++}`
+      const hub = output ?? ProcessOutput.make({ whenFull: spec.whenFull })
+      return Effect.flatMap(Environment.resolve(spec, owner, mark), (env) =>
+        // Acquired without interruption: either there is no child, or its release is registered.
+        Effect.acquireRelease(
+          Effect.tap(start(services, spec, env, mark, hub), (child) => {
+            live.add(child)
+          }),
+          (child) =>
+            Effect.map(release(child), () => {
+              live.delete(child)
+            }),
+        ),
       )
+    }
 
     return ProcessSpawner.of({
       owner,
       spawn: (input, options = {}) =>
-        Effect.flatMap(ProcessSpec.make(input), (spec) =>
-          // Acquired without interruption: either there is no child, or its release is registered.
-          Effect.acquireRelease(acquire(spec, options), (child) =>
-            Effect.map(release(child), () => {
-              live.delete(child)
-            }),
-          ),
+        Tracing.withSpan(
+          Effect.flatMap(ProcessSpec.make(input), (spec) => spawn(spec, options)),
+          "ProcessSpawner.spawn",
+          () => ({ unit: input?.unit, job: input?.job }),
         ),
     })
   })

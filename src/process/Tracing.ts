@@ -1,0 +1,23 @@
+/** Spans that cost nothing in an app that traces nothing. */
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
+import * as Effect from "effect/Effect"
+import * as Tracer from "effect/Tracer"
+
+/** Effect's own tracer, whose spans go nowhere. */
+const silent = Context.get(DefaultServices.liveServices, Tracer.Tracer)
+
+/**
+ * As `Effect.withSpan`, for what is called often: only in an app that provides a tracer, and without a stack trace in
+ * the span. After a spawn everything in memory has to be fetched anew, so that little things cost much.
+ */
+export const withSpan = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  name: string,
+  attributes: () => Record<string, unknown>,
+): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
+  Effect.tracerWith((tracer) =>
+    tracer === silent
+      ? (effect as Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>>)
+      : Effect.withSpan(effect, name, { attributes: attributes(), captureStackTrace: false }),
+  )
