@@ -1,0 +1,51 @@
+/** What the README shows, done as it says. */
+import { execFile } from "node:child_process"
+import * as fs from "node:fs"
+import { createServer } from "node:net"
+import * as path from "node:path"
+import { promisify } from "node:util"
+import * as Effect from "effect/Effect"
+import { describe, expect, it } from "vitest"
+import * as Check from "../../src/probe/Check.js"
+
+const root = path.resolve(import.meta.dirname, "../..")
+const readme = fs.readFileSync(path.join(root, "README.md"), "utf8")
+const blocks = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!)
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
+    })
+  })
+
+describe("the README", () => {
+  it("has an app of under 30 lines that does what it says", async () => {
+    const app = blocks[0]!
+    expect(app.split("\n").length).toBeLessThanOrEqual(30)
+    const port = await freePort()
+    // The same text, at a port that is free here. Run from the package's own directory, its name leads to itself.
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ["--input-type=module", "--eval", app.replaceAll("8123", String(port))],
+      { cwd: root },
+    )
+    expect(stdout).toMatch(/^pid \d+ says hello\n$/)
+    const pid = Number(/\d+/.exec(stdout)![0])
+    expect(() => process.kill(pid, 0)).toThrow("ESRCH")
+  })
+
+  it("shows probes that are taken as they stand", async () => {
+    const checks = new Function(`${blocks[1]!}; return checks`)() as ReadonlyArray<Check.Input>
+    expect(checks).toHaveLength(6)
+    for (const check of checks) await Effect.runPromise(Check.make(check))
+  })
+
+  it("names commands that the package has", () => {
+    const { scripts } = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8"))
+    const named = [...readme.matchAll(/`npm (?:run )?(\w+)/g)].map(([, name]) => name!)
+    expect(named).toContain("check")
+    for (const name of named) if (name !== "ci") expect(Object.keys(scripts)).toContain(name)
+  })
+})
