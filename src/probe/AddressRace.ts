@@ -56,17 +56,13 @@ const contactRank: Record<Contact, number> = { none: 0, connected: 1, answered: 
 
 const failureOf = (race: Race, tries: ReadonlyArray<Try>): ProbeFailure => {
   const within = Duration.format(Duration.millis(race.timeout))
-  const faults = tries.map(
-    (one): Fault =>
-      one.fault ?? { class: "timeout", transient: true, reason: `timed out after ${within}: ${one.stage}` },
-  )
-  const rank = (index: number): number => contactRank[tries[index]!.contact]
-  const furthest = tries.reduce((best, _, index) => (rank(index) > rank(best) ? index : best), 0)
-  const fatal = faults.findIndex((fault) => !fault.transient)
-  const chosen = fatal === -1 ? furthest : fatal
-  const fault = faults[chosen]!
-  const others = faults.flatMap((other, index) =>
-    index === chosen ? [] : [`${formatPeer(tries[index]!.peer)}: it ${other.reason}`],
+  const faultOf = (one: Try): Fault =>
+    one.fault ?? { class: "timeout", transient: true, reason: `timed out after ${within}: ${one.stage}` }
+  const furthest = tries.toSorted((a, b) => contactRank[b.contact] - contactRank[a.contact])
+  const chosen = tries.find(({ fault }) => fault?.transient === false) ?? furthest[0]!
+  const fault = faultOf(chosen)
+  const others = tries.flatMap((one) =>
+    one === chosen ? [] : [`${formatPeer(one.peer)}: it ${faultOf(one).reason}`],
   )
   return new ProbeFailure({
     kind: race.kind,
@@ -74,7 +70,8 @@ const failureOf = (race: Race, tries: ReadonlyArray<Try>): ProbeFailure => {
     reason: others.length === 0 ? fault.reason : `${fault.reason}. Also tried ${others.join("; ")}`,
     class: fault.class,
     transient: fault.transient,
-    contact: tries[furthest]!.contact,
+    contact: furthest[0]!.contact,
+    peers: furthest.map(({ peer }) => peer),
     ...(fault.mismatch !== undefined && { mismatch: fault.mismatch }),
   })
 }

@@ -17,16 +17,19 @@ const combine = (
   kind: "all" | "any",
   failures: ReadonlyArray<ProbeFailure>,
   leader: ProbeFailure,
-): ProbeFailure =>
-  new ProbeFailure({
+): ProbeFailure => {
+  const furthest = failures.toSorted((a, b) => contacts.indexOf(b.contact) - contacts.indexOf(a.contact))
+  return new ProbeFailure({
     kind,
     subject: "",
     reason: failures.map(({ message }) => message).join(" "),
     class: leader.class,
     transient: leader.transient,
-    contact: contacts[Math.max(...failures.map(({ contact }) => contacts.indexOf(contact)))]!,
+    contact: furthest[0]!.contact,
+    peers: furthest.flatMap(({ peers }) => peers),
     ...(leader.mismatch !== undefined && { mismatch: leader.mismatch }),
   })
+}
 
 /** Passes when each passes. Outputs are merged, later ones win. A failure that is not transient decides the class. */
 export const all = (runs: ReadonlyArray<Run>): Run =>

@@ -38,14 +38,19 @@ const unreadable = (reason: string): Fault => ({ class: "invalid-response", tran
 /** A version as it is compared: blanks around it and one leading `v` dropped. */
 export const normalizeVersion = (version: string): string => version.trim().replace(/^v/, "")
 
-const show = (value: unknown): string => (value === undefined ? "nothing" : quote(JSON.stringify(value)))
+/** What is no scalar is not printed: it may be nested too deep for that. */
+const show = (value: unknown): string => {
+  if (value === undefined) return "nothing"
+  if (Array.isArray(value)) return "a list"
+  return typeof value === "object" && value !== null ? "an object" : quote(JSON.stringify(value))
+}
 
 const textOf = (value: unknown): string | undefined =>
   typeof value === "string"
     ? value
-    : value === undefined || value === null
-      ? undefined
-      : JSON.stringify(value)
+    : typeof value === "number" || typeof value === "boolean"
+      ? String(value)
+      : undefined
 
 /** Whether the answer is the one that the spec asks for. */
 export const judge = (spec: ProbeSpec.Http, answer: Answer): AddressRace.Outcome => {
@@ -85,10 +90,12 @@ export const judge = (spec: ProbeSpec.Http, answer: Answer): AddressRace.Outcome
     // TextDecoder drops a byte order mark, and bytes that are not UTF-8 do not stop the check of other values.
     document = JSON.parse(new TextDecoder().decode(answer.body))
   } catch {
-    const type = answer.headers["content-type"]
+    const { "content-encoding": coding, "content-type": type } = answer.headers
     return fail(
       unreadable(
-        `answered ${status} with a body that is not JSON${type === undefined ? "" : ` (its type is ${quote(type)})`}. Is it the right path?`,
+        coding === undefined
+          ? `answered ${status} with a body that is not JSON${type === undefined ? "" : ` (its type is ${quote(type)})`}. Is it the right path?`
+          : `answered ${status} with a body in the coding ${quote(coding)}, which was not asked for and is not read`,
       ),
     )
   }
@@ -138,9 +145,22 @@ const open = (plan: HttpPlan, address: string): Socket => {
     host: address,
     port: plan.port,
     ALPNProtocols: ["http/1.1"],
+    rejectUnauthorized: plan.spec.verifyCertificate,
     ...(!isAddress(plan.host) && { servername: plan.host }),
   })
 }
+
+const answerOf = (
+  response: IncomingMessage,
+  chunks: ReadonlyArray<Uint8Array>,
+  truncated: boolean,
+): Answer => ({
+  status: response.statusCode ?? 0,
+  statusText: response.statusMessage ?? "",
+  headers: response.headers,
+  body: Buffer.concat(chunks),
+  truncated,
+})
 
 const attempt =
   (plan: HttpPlan): AddressRace.Attempt =>
@@ -182,16 +202,7 @@ const attempt =
       progress.contact = "answered"
       const chunks: Array<Uint8Array> = []
       let size = 0
-      const end = (truncated: boolean): void =>
-        settle(
-          judge(spec, {
-            status: response.statusCode ?? 0,
-            statusText: response.statusMessage ?? "",
-            headers: response.headers,
-            body: Buffer.concat(chunks),
-            truncated,
-          }),
-        )
+      const end = (truncated: boolean): void => settle(judge(spec, answerOf(response, chunks, truncated)))
       const stage = (): void => {
         progress.stage = `${at} answered ${response.statusCode}, and its body did not end (${size} bytes came)`
       }
@@ -210,10 +221,7 @@ const attempt =
     })
     exchange.on("upgrade", (response) => {
       progress.contact = "answered"
-      settle({
-        passed: false,
-        fault: unhealthy(`answered ${response.statusCode} and changes to another protocol`),
-      })
+      settle(judge(spec, answerOf(response, [], false)))
     })
     exchange.end()
     return close

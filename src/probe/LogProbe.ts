@@ -1,82 +1,141 @@
 /** The `log` probe: watches the instance's output from the moment it is made, and remembers the first match. */
+import { createContext, Script } from "node:vm"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as LineSplitter from "../process/LineSplitter.js"
 import type { Source } from "../process/ProcessOutput.js"
 import type { LogPlan } from "./ProbePlan.js"
 import { type Passed, ProbeFailure, quote } from "./ProbeResult.js"
 
+/** How much of what was written before is looked at: what `ProcessOutput.tail` keeps. */
+const tailBytes = 8_192
+
+/** How long a pattern may take for the lines of one chunk, in milliseconds. A harmless one takes microseconds. */
+const patience = 100
+
+const script = new Script("run()")
+let room: { run?: () => RegExpExecArray | null } | undefined
+
+/**
+ * The first match in the lines. A regular expression may take for ever on one line, and nothing else would run
+ * meanwhile; only a script with a timeout can be cut off.
+ */
+const search = (pattern: RegExp, lines: ReadonlyArray<string>): RegExpExecArray | "too-slow" | undefined => {
+  room ??= createContext({})
+  room.run = () => {
+    for (const line of lines) {
+      const match = pattern.exec(line)
+      if (match !== null) return match
+    }
+    return null
+  }
+  // Twice, as it may be the machine that was held up.
+  for (let attempt = 1; attempt <= 2; attempt++) {
+    try {
+      return (script.runInContext(room, { timeout: patience }) as RegExpExecArray | null) ?? undefined
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw cause
+    }
+  }
+  return "too-slow"
+}
+
 /**
  * Watches until its scope closes; what comes out is the check. The last 8 KiB of what was written before count too.
  *
- * @param onMatch called once, on the turn of the event loop that read the line
+ * @param onVerdict called once, on the turn of the event loop that read the line
  */
 export const watch = (
   plan: LogPlan,
-  onMatch: () => void,
+  onVerdict: () => void,
 ): Effect.Effect<Effect.Effect<Passed, ProbeFailure>, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
         const { output, pattern, redact } = plan
-        let matched: Readonly<Record<string, string>> | undefined
+        let verdict: Effect.Effect<Passed, ProbeFailure> | undefined
         let last: string | undefined
         let ended = false
+        let unsubscribe = (): void => {}
 
-        const test = (text: string): void => {
-          const match = matched === undefined ? pattern.exec(text) : null
-          if (match === null) return
-          const outputs: Record<string, string> = {}
-          for (const [name, value] of Object.entries(match.groups ?? {})) {
-            if (value !== undefined) outputs[name] = value
-          }
-          matched = outputs
-          onMatch()
-        }
-
-        // The line under way was begun on one of the two streams; there is no telling on which.
-        const earlier = output.tail().split(/\r?\n/)
-        const begun = new Map<Source, string>()
-        const open = earlier.pop() ?? ""
-        if (open !== "") for (const source of ["stdout", "stderr"] as const) begun.set(source, open)
-        for (const line of earlier) {
-          last = line
-          test(line)
-        }
-        const unsubscribe = output.subscribeLines(
-          ({ source, text }) => {
-            last = text
-            const start = begun.get(source)
-            if (start !== undefined) {
-              begun.delete(source)
-              test(start + text)
-            }
-            test(text)
-            if (matched !== undefined) unsubscribe?.()
-          },
-          () => {
-            ended = true
-            // The last line may have no end, and what there is of it may have come before.
-            for (const start of begun.values()) test(start)
-          },
-        ) as (() => void) | undefined
-        if (matched !== undefined) unsubscribe?.()
-
-        const check = Effect.suspend(() => {
-          if (matched !== undefined) return Effect.succeed<Passed>({ outputs: matched, peers: [] })
-          return Effect.fail(
+        const fail = (failureClass: "unhealthy" | "error", reason: string) =>
+          Effect.fail(
             new ProbeFailure({
               kind: "log",
               subject: "The output",
-              reason: `${ended ? "has ended, and no line of it matches" : "has no line yet that matches"} /${quote(pattern.source)}/ (${
-                last === undefined ? "nothing was written" : `the last line: ${quote(redact(last))}`
-              })`,
-              class: "unhealthy",
-              transient: true,
+              reason,
+              class: failureClass,
+              transient: failureClass === "unhealthy",
               contact: "none",
             }),
           )
-        })
-        return { check, release: () => unsubscribe?.() }
+        const shown = `/${quote(pattern.source)}/`
+
+        const test = (lines: ReadonlyArray<string>): void => {
+          if (verdict !== undefined || lines.length === 0) return
+          const match = search(pattern, lines)
+          if (match === undefined) return
+          if (match === "too-slow") {
+            verdict = fail(
+              "error",
+              `has lines that take more than ${patience} ms to be matched with ${shown}. Write it without repetitions inside of repetitions`,
+            )
+          } else {
+            const outputs: Record<string, string> = {}
+            for (const [name, value] of Object.entries(match.groups ?? {})) {
+              if (value !== undefined) outputs[name] = value
+            }
+            verdict = Effect.succeed({ outputs, peers: [] })
+          }
+          unsubscribe()
+          onVerdict()
+        }
+
+        const earlier = output.tail().split(/\r?\n/)
+        // The line under way was begun on one of the two streams; there is no telling on which.
+        const open = earlier.pop() ?? ""
+        // The first may be the end of a line that was cut.
+        if (output.bytes() > tailBytes) earlier.shift()
+        last = earlier.at(-1)
+        test(earlier)
+
+        const stream = () => ({ splitter: LineSplitter.make(), start: open })
+        const streams: Record<Source, ReturnType<typeof stream>> = { stdout: stream(), stderr: stream() }
+        const take = (source: Source, split: ReadonlyArray<LineSplitter.Line>): void => {
+          const lines = split.map(({ text }) => text)
+          last = lines.at(-1) ?? last
+          const { start } = streams[source]
+          if (start !== "" && lines.length > 0) {
+            streams[source].start = ""
+            lines.unshift(start + lines[0]!)
+          }
+          test(lines)
+        }
+        if (verdict === undefined) {
+          unsubscribe = output.subscribe(
+            ({ bytes, source }) => take(source, streams[source].splitter.push(bytes)),
+            () => {
+              ended = true
+              for (const source of ["stdout", "stderr"] as const) {
+                take(source, streams[source].splitter.flush())
+                // The last line may have no end, and what there is of it may have come before.
+                if (streams[source].start !== "") test([open])
+              }
+            },
+          )
+        }
+
+        const check = Effect.suspend(
+          () =>
+            verdict ??
+            fail(
+              "unhealthy",
+              `${ended ? "has ended, and no line of it matches" : "has no line yet that matches"} ${shown} (${
+                last === undefined ? "nothing was written" : `the last line: ${quote(redact(last))}`
+              })`,
+            ),
+        )
+        return { check, release: () => unsubscribe() }
       }),
       ({ release }) => Effect.sync(release),
     ),

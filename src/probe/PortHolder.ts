@@ -1,6 +1,6 @@
 /** Who listens on a port of this machine, as far as the system tells. */
 import { readdir, readFile, readlink } from "node:fs/promises"
-import { isIP } from "node:net"
+import { createServer, isIP } from "node:net"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -21,7 +21,10 @@ export const format = (holder: PortHolder): string => `${holder.command} (pid ${
 export class PortHolders extends Context.Tag("holdfast/probe/PortHolders")<
   PortHolders,
   {
-    /** Who listens at that address, or at all addresses; without an address: on that port anywhere. Undefined: unknown. */
+    /**
+     * Who listens at that address, else who else uses it, such as for a connection to elsewhere. Somebody at another
+     * address of the same port is not meant, unless no address is given or one that stands for all. Undefined: unknown.
+     */
     readonly find: (where: {
       readonly port: number
       readonly address?: string
@@ -31,20 +34,28 @@ export class PortHolders extends Context.Tag("holdfast/probe/PortHolders")<
      * not tell, which includes a listener in another place, such as a container.
      */
     readonly isHeldBy: (where: Peer, pids: ReadonlyArray<number>) => Effect.Effect<boolean | undefined>
+    /**
+     * Whether a server could listen there, found out by listening for a moment. True also where that says nothing: the
+     * address is not one of this machine, the port needs a right that this program lacks, or all that is left are
+     * connections that nobody has open any more.
+     */
+    readonly isFree: (where: Peer) => Effect.Effect<boolean>
   }
 >() {}
 
-/** A socket that listens. */
-export interface Listener {
+/** A socket with a place of its own. */
+export interface Entry {
   /** As `node:net` writes addresses; an IPv4 address mapped into IPv6 as IPv4. */
   readonly address: string
   readonly port: number
+  /** `"0"`: no process has it open. */
   readonly inode: string
+  readonly listens: boolean
 }
 
 const commandCap = 200
 
-const listening = "0A"
+const listenState = "0A"
 
 /** Four bytes in the machine's order (little-endian on everything Node runs Linux on, save s390x). */
 const words = (hex: string): Array<number> =>
@@ -61,50 +72,76 @@ const addressOf = (hex: string): string => {
   return canonical(groups.join(":"))
 }
 
-/** One spelling for each address. */
-const canonical = (address: string): string => {
+/** One spelling for each address, without its zone. */
+const canonical = (text: string): string => {
+  const address = text.replace(/%.*/, "")
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
   if (mapped !== null) return mapped[1]!
   return isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address
 }
 
-/** The listeners in a table of the kernel, `/proc/net/tcp` or `/proc/net/tcp6`. */
-export const parseTable = (text: string): ReadonlyArray<Listener> =>
+/** The sockets in a table of the kernel, `/proc/net/tcp` or `/proc/net/tcp6`. */
+export const parseTable = (text: string): ReadonlyArray<Entry> =>
   text
     .split("\n")
     .slice(1)
     .flatMap((line) => {
       const [, local, , state, , , , , , inode] = line.trim().split(/\s+/)
       const [address, port] = local?.split(":") ?? []
-      return state === listening && address !== undefined && port !== undefined && inode !== undefined
-        ? [{ address: addressOf(address), port: Number.parseInt(port, 16), inode }]
+      return address !== undefined && port !== undefined && inode !== undefined
+        ? [
+            {
+              address: addressOf(address),
+              port: Number.parseInt(port, 16),
+              inode,
+              listens: state === listenState,
+            },
+          ]
         : []
     })
 
-/** The listeners that get a connection to `address`: those at just that address, else those at all addresses. */
-export const listenersFor = (listeners: ReadonlyArray<Listener>, where: Peer): ReadonlyArray<Listener> => {
-  const onPort = listeners.filter(({ port }) => port === where.port)
+/** A place; without an address: that port anywhere. */
+interface Place {
+  readonly port: number
+  readonly address?: string
+}
+
+/** The addresses that stand for all, and where a connection to them goes. */
+const loopbackOf = new Map([
+  ["0.0.0.0", "127.0.0.1"],
+  ["::", "::1"],
+])
+
+/**
+ * The entries that get a connection to that place: those at just that address, else those at all addresses. What
+ * stands for all addresses leads to the loopback one, and else means any.
+ */
+export const entriesAt = <A extends Peer>(entries: ReadonlyArray<A>, where: Place): ReadonlyArray<A> => {
+  const onPort = entries.filter(({ port }) => port === where.port)
+  if (where.address === undefined) return onPort
   const address = canonical(where.address)
-  const exact = onPort.filter((listener) => listener.address === address)
-  if (exact.length > 0) return exact
-  return onPort.filter(
-    (listener) => listener.address === "::" || (listener.address === "0.0.0.0" && isIP(address) === 4),
-  )
+  const at = (wanted: string | undefined) => onPort.filter((entry) => entry.address === wanted)
+  const loopback = loopbackOf.get(address)
+  // An IPv4 socket for all addresses goes before an IPv6 one, which may or may not take IPv4 too.
+  const choices = [at(address), isIP(address) === 4 ? at("0.0.0.0") : [], at("::"), at(loopback)]
+  return choices.find(({ length }) => length > 0) ?? (loopback === undefined ? [] : onPort)
 }
 
 const orUndefined = <A>(run: () => Promise<A>): Promise<A | undefined> => run().catch(() => undefined)
 
-const readListeners = async (): Promise<ReadonlyArray<Listener>> => {
+const readTables = async (): Promise<ReadonlyArray<Entry>> => {
   const tables = await Promise.all(
     ["/proc/net/tcp", "/proc/net/tcp6"].map((path) => orUndefined(() => readFile(path, "utf8"))),
   )
   return tables.flatMap((table) => (table === undefined ? [] : parseTable(table)))
 }
 
-/** The sockets a process has open; undefined when it is gone or may not be looked at. */
+/** The sockets a process has open, none when it is gone; undefined when it may not be looked at. */
 const readSockets = async (pid: number): Promise<ReadonlySet<string> | undefined> => {
   const directory = `/proc/${pid}/fd`
-  const descriptors = await orUndefined(() => readdir(directory))
+  const descriptors = await readdir(directory).catch((cause: NodeJS.ErrnoException) =>
+    cause.code === "ENOENT" || cause.code === "ESRCH" ? [] : undefined,
+  )
   if (descriptors === undefined) return undefined
   const links = await Promise.all(
     descriptors.map((name) => orUndefined(() => readlink(`${directory}/${name}`))),
@@ -119,18 +156,19 @@ const readCommand = async (pid: number): Promise<string> => {
   return ((await orUndefined(() => readFile(`/proc/${pid}/comm`, "utf8"))) ?? "a process").trim()
 }
 
-const findOnLinux = async (where: { readonly port: number; readonly address?: string }) => {
-  const all = await readListeners()
-  const listeners =
-    where.address === undefined
-      ? all.filter(({ port }) => port === where.port)
-      : listenersFor(all, { port: where.port, address: where.address })
-  if (listeners.length === 0) return undefined
+const findOnLinux = async (where: Place): Promise<PortHolder | undefined> => {
+  const all = (await readTables()).filter(({ inode }) => inode !== "0")
+  const listeners = entriesAt(
+    all.filter(({ listens }) => listens),
+    where,
+  )
+  const entries = listeners.length > 0 ? listeners : entriesAt(all, where)
+  if (entries.length === 0) return undefined
   for (const name of (await orUndefined(() => readdir("/proc"))) ?? []) {
     const pid = Number(name)
     if (!Number.isInteger(pid)) continue
     const sockets = await readSockets(pid)
-    if (sockets !== undefined && listeners.some(({ inode }) => sockets.has(inode))) {
+    if (sockets !== undefined && entries.some(({ inode }) => sockets.has(inode))) {
       return { pid, command: await readCommand(pid) }
     }
   }
@@ -138,7 +176,11 @@ const findOnLinux = async (where: { readonly port: number; readonly address?: st
 }
 
 const isHeldOnLinux = async (where: Peer, pids: ReadonlyArray<number>): Promise<boolean | undefined> => {
-  const listeners = listenersFor(await readListeners(), where)
+  const tables = await readTables()
+  const listeners = entriesAt(
+    tables.filter(({ listens }) => listens),
+    where,
+  )
   if (listeners.length === 0) return undefined
   const sockets = await Promise.all(pids.map(readSockets))
   if (listeners.some(({ inode }) => sockets.some((open) => open?.has(inode) === true))) return true
@@ -146,10 +188,33 @@ const isHeldOnLinux = async (where: Peer, pids: ReadonlyArray<number>): Promise<
   return pids.length === 0 || sockets.includes(undefined) ? undefined : false
 }
 
+/** Whether listening there fails because somebody has the place. A server that had no connection leaves no trace. */
+const isRefusedToListen = (where: Peer): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer((socket) => socket.destroy())
+    server.on("error", (cause: NodeJS.ErrnoException) => resolve(cause.code === "EADDRINUSE"))
+    server.listen({ host: where.address, port: where.port, exclusive: true }, () =>
+      server.close(() => resolve(false)),
+    )
+  })
+
+const isFreeOnLinux = async (where: Peer): Promise<boolean> => {
+  if (!(await isRefusedToListen(where))) return true
+  // What is bound and does nothing else stands in no table; connections that are closing do.
+  const address = canonical(where.address)
+  const inTheWay = (await readTables()).filter(
+    (entry) =>
+      entry.port === where.port &&
+      (entry.address === address || loopbackOf.has(entry.address) || loopbackOf.has(address)),
+  )
+  return inTheWay.length > 0 && inTheWay.every(({ inode }) => inode === "0")
+}
+
 /** Reads the kernel's tables. Linux only. */
 export const layerProc: Layer.Layer<PortHolders> = Layer.succeed(PortHolders, {
   find: (where) => Effect.promise(() => findOnLinux(where)),
   isHeldBy: (where, pids) => Effect.promise(() => isHeldOnLinux(where, pids)),
+  isFree: (where) => Effect.promise(() => isFreeOnLinux(where)),
 })
 
 /** A listener in the words of `lsof`. */
@@ -178,7 +243,7 @@ export const parseLsof = (text: string): ReadonlyArray<LsofListener> => {
 export const layerLsof: Layer.Layer<PortHolders, never, ProcessSpawner> = Layer.effect(
   PortHolders,
   Effect.map(ProcessSpawner, (spawner) => {
-    const ask = (where: { readonly port: number; readonly address?: string }) =>
+    const ask = (where: Place) =>
       Effect.scoped(
         Effect.gen(function* () {
           const child = yield* spawner.spawn({
@@ -186,11 +251,8 @@ export const layerLsof: Layer.Layer<PortHolders, never, ProcessSpawner> = Layer.
             stop: { signal: "KILL", grace: 0 },
           })
           yield* child.output.ended
-          const all = parseLsof(child.output.tail()).map((one) => ({ ...one, port: where.port, inode: "" }))
-          const { address } = where
-          if (address === undefined) return all
-          const fitting = new Set(listenersFor(all, { port: where.port, address }))
-          return all.filter((one) => fitting.has(one))
+          const all = parseLsof(child.output.tail()).map((one) => ({ ...one, port: where.port }))
+          return entriesAt(all, where)
         }),
       ).pipe(
         Effect.timeout("3 seconds"),
@@ -205,6 +267,7 @@ export const layerLsof: Layer.Layer<PortHolders, never, ProcessSpawner> = Layer.
         Effect.map(ask(where), (holders) =>
           holders.length === 0 ? undefined : holders.some(({ pid }) => pids.includes(pid)),
         ),
+      isFree: (where) => Effect.promise(async () => !(await isRefusedToListen(where))),
     }
   }),
 )

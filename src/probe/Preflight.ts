@@ -5,13 +5,14 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import type { InvalidSpec } from "../process/InvalidSpec.js"
 import * as Check from "./Check.js"
 import { ForeignServer, PortInUse } from "./Occupied.js"
 import type * as PortHolder from "./PortHolder.js"
 import { PortHolders } from "./PortHolder.js"
 import * as ProbePlan from "./ProbePlan.js"
-import type { ProbeFailure, ProbeSuccess } from "./ProbeResult.js"
+import { formatPeer, type Peer, type ProbeFailure, type ProbeSuccess } from "./ProbeResult.js"
 import { Prober } from "./Prober.js"
 
 /** What to do with a server that is there already: `refuse` to start, or use it and own nothing. */
@@ -37,6 +38,9 @@ interface Finding {
   readonly result: Either.Either<ProbeSuccess, ProbeFailure>
 }
 
+const peersOf = ({ result }: Finding): ReadonlyArray<Peer> =>
+  Either.isRight(result) ? result.right.peers : result.left.peers
+
 /** Asks about one part alone, at the place that its plan has settled. */
 const ask = (plan: Finding["plan"], spec: Check.Check, target: ProbePlan.Target) =>
   Effect.gen(function* () {
@@ -51,21 +55,15 @@ const ask = (plan: Finding["plan"], spec: Check.Check, target: ProbePlan.Target)
     return { plan, result: yield* Effect.either(probe.check) }
   })
 
-const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || host.startsWith("127.")
-
-/** Nothing was reached, and that may be because a listener of this machine accepts nobody: its queue is full. */
-const isSilent = ({ plan, result }: Finding): boolean =>
-  Either.isLeft(result) && result.left.class === "timeout" && isLoopback(plan.host)
-
 /**
  * Tries the probe of a process that is about to be spawned, once.
  *
  * - It passes: `ForeignServer`; with the policy `adopt-as-external`, and when every part passes, `Adopt`.
  * - It gets an answer of the right protocol that does not pass (a wrong status, version or body): `ForeignServer`
  *   under either policy, since such a server is not the one that was asked for.
- * - A connection is made and no such answer comes, or a listener is known that takes no connection: `PortInUse`.
- * - Else (refused, no such name, unreachable): `Clear`.
+ * - A connection is made and no such answer comes, or none is made and a server could not listen there either:
+ *   `PortInUse`. So it is for a declared port that the probe does not use.
+ * - Else (nobody is there, no such name, unreachable, an address of another machine): `Clear`.
  */
 export const run: (
   input: Check.Input,
@@ -78,24 +76,14 @@ export const run: (
   const spec = yield* Check.make(input)
   const plan = yield* ProbePlan.make(spec, target)
   const parts = ProbePlan.networkParts(plan)
-  const asked: ReadonlyArray<Finding["plan"]> =
-    parts.length === 0 && target.port !== undefined
-      ? [
-          {
-            _tag: "Tcp",
-            subject: `A connection to port ${target.port}`,
-            host: target.host ?? "localhost",
-            port: target.port,
-          },
-        ]
-      : parts
-  const findings = yield* Effect.scoped(
-    Effect.forEach(asked, (part) => ask(part, spec, target), { concurrency: "unbounded" }),
+  const declared: ReadonlyArray<ProbePlan.TcpPlan> =
+    target.port === undefined || parts.some(({ port }) => port === target.port)
+      ? []
+      : [ProbePlan.tcp(target.host ?? "localhost", target.port)]
+  const all = yield* Effect.scoped(
+    Effect.forEach([...parts, ...declared], (part) => ask(part, spec, target), { concurrency: "unbounded" }),
   )
-  const holderOf = (one: Finding) => {
-    const peer = Either.isRight(one.result) ? one.result.right.peers[0] : undefined
-    return holders.find(peer ?? { port: one.plan.port })
-  }
+  const findings = all.slice(0, parts.length)
 
   const answering = findings.filter(
     ({ result }) => Either.isRight(result) || result.left.contact === "answered",
@@ -103,19 +91,11 @@ export const run: (
   const first = answering.find(({ result }) => Either.isLeft(result)) ?? answering[0]
   if (first !== undefined) {
     const { plan: one, result } = first
-    const holder = yield* holderOf(first)
+    const holder = yield* holders.find(peersOf(first)[0] ?? { port: one.port })
     const passed = findings.flatMap((finding) =>
       Either.isRight(finding.result) ? [finding.result.right] : [],
     )
     const healthy = passed.length === findings.length
-    if (parts.length === 0) {
-      return yield* new PortInUse({
-        port: one.port,
-        subject: one.subject,
-        answer: "was accepted",
-        ...(holder && { holder }),
-      })
-    }
     if (healthy && policy === "adopt-as-external") {
       const outputs: ProbeSuccess["outputs"] = Object.assign({}, ...passed.map((success) => success.outputs))
       const verdict: Verdict = { _tag: "Adopt", outputs, holder }
@@ -132,17 +112,24 @@ export const run: (
     })
   }
 
-  for (const finding of findings) {
+  for (const finding of all) {
     const { plan: one, result } = finding
-    if (Either.isRight(result)) continue
-    const failure = result.left
-    if (failure.contact === "none" && !isSilent(finding)) continue
-    const holder = yield* holderOf(finding)
-    if (failure.contact === "none" && holder === undefined) continue
+    const connected = Either.isRight(result) || result.left.contact !== "none"
+    const peer = connected
+      ? peersOf(finding)[0]
+      : yield* Effect.findFirst(peersOf(finding), (each) => Effect.negate(holders.isFree(each))).pipe(
+          Effect.map(Option.getOrUndefined),
+        )
+    if (peer === undefined) continue
+    const holder = yield* holders.find(peer)
     return yield* new PortInUse({
       port: one.port,
       subject: one.subject,
-      answer: failure.reason,
+      answer: Either.isRight(result)
+        ? "was accepted"
+        : connected
+          ? result.left.reason
+          : `${result.left.reason}, yet no other server can listen at ${formatPeer(peer)}`,
       ...(holder && { holder }),
     })
   }

@@ -7,7 +7,7 @@ import { InvalidSpec, type Issue } from "../process/InvalidSpec.js"
 import * as Mask from "../process/Mask.js"
 import type { ProcessOutput } from "../process/ProcessOutput.js"
 import type * as ProbeSpec from "./ProbeSpec.js"
-import { urlFault } from "./ProbeSpec.js"
+import { hostAllowed, isHost, urlFault } from "./ProbeSpec.js"
 
 /** What the probe is about: where the instance listens, what it writes, and where `exec` commands run. */
 export interface Target {
@@ -80,6 +80,8 @@ export type ProbePlan = HttpPlan | TcpPlan | ExecPlan | LogPlan | GroupPlan
 
 const bare = (host: string): string => host.replace(/^\[(.*)\]$/, "$1")
 const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host)
+/** For the Host header: a zone means something on this machine only. */
+const withoutZone = (host: string): string => host.replace(/%.*/, "")
 
 /** This program's environment and the target's over it: what the values of masked names may be. */
 export const variablesOf = (target: Target): Record<string, string> => {
@@ -95,7 +97,8 @@ const redactOf = (target: Target): Mask.Redact =>
 
 const http = (spec: ProbeSpec.Http, tls: boolean, rawHost: string, port: number, path: string): HttpPlan => {
   const host = bare(rawHost)
-  const authority = port === (tls ? 443 : 80) ? bracketed(host) : `${bracketed(host)}:${port}`
+  const name = bracketed(withoutZone(host))
+  const authority = port === (tls ? 443 : 80) ? name : `${name}:${port}`
   const hasHost = Object.keys(spec.headers).some((name) => name.toLowerCase() === "host")
   return {
     _tag: "Http",
@@ -105,7 +108,13 @@ const http = (spec: ProbeSpec.Http, tls: boolean, rawHost: string, port: number,
     host,
     port,
     path,
-    headers: { ...(!hasHost && { Host: authority }), Accept: "*/*", Connection: "close", ...spec.headers },
+    headers: {
+      ...(!hasHost && { Host: authority }),
+      Accept: "*/*",
+      "Accept-Encoding": "identity",
+      Connection: "close",
+      ...spec.headers,
+    },
   }
 }
 
@@ -113,6 +122,12 @@ const httpAt = (spec: ProbeSpec.Http, text: string, path: string): HttpPlan => {
   const url = new URL(text)
   const tls = url.protocol === "https:"
   return http(spec, tls, url.hostname, url.port === "" ? (tls ? 443 : 80) : Number(url.port), path)
+}
+
+/** The plan of a connection. */
+export const tcp = (rawHost: string, port: number): TcpPlan => {
+  const host = bare(rawHost)
+  return { _tag: "Tcp", subject: `A connection to ${bracketed(host)}:${port}`, host, port }
 }
 
 /** Settles a probe, or says what its target lacks. */
@@ -133,8 +148,11 @@ export const make = (probe: ProbeSpec.Probe, target: Target): Either.Either<Prob
     })
     return undefined
   }
-  const hostOf = (spec: { readonly host?: string | undefined }): string =>
-    bare(spec.host ?? target.host ?? "localhost")
+  const hostOf = (spec: { readonly host?: string | undefined }, field: string): string => {
+    const host = spec.host ?? target.host ?? "localhost"
+    if (!isHost(host)) issues.push({ field: `${field}.host`, value: "a text", allowed: hostAllowed })
+    return bare(host)
+  }
 
   const planHttp = (spec: ProbeSpec.Http, field: string): HttpPlan | undefined => {
     if (spec.url !== undefined) {
@@ -153,7 +171,7 @@ export const make = (probe: ProbeSpec.Probe, target: Target): Either.Either<Prob
       return undefined
     }
     const port = portOf(spec, field)
-    return port === undefined ? undefined : http(spec, false, hostOf(spec), port, path)
+    return port === undefined ? undefined : http(spec, false, hostOf(spec, field), port, path)
   }
 
   const settle = (probe: ProbeSpec.Probe, prefix: string): ProbePlan | undefined => {
@@ -161,8 +179,7 @@ export const make = (probe: ProbeSpec.Probe, target: Target): Either.Either<Prob
     if (probe.tcp !== undefined) {
       const port = portOf(probe.tcp, `${prefix}tcp`)
       if (port === undefined) return undefined
-      const host = hostOf(probe.tcp)
-      return { _tag: "Tcp", subject: `A connection to ${bracketed(host)}:${port}`, host, port }
+      return tcp(hostOf(probe.tcp, `${prefix}tcp`), port)
     }
     if (probe.exec !== undefined) return { _tag: "Exec", spec: probe.exec, target }
     if (probe.log !== undefined) {

@@ -41,6 +41,10 @@ export type Mismatch = typeof Mismatch.Type
 export const ProbeKind = Schema.Literal("http", "tcp", "exec", "log", "all", "any")
 export type ProbeKind = typeof ProbeKind.Type
 
+/** A numeric address that a check went to. */
+export const Peer = Schema.Struct({ address: Schema.String, port: Schema.Int })
+export type Peer = typeof Peer.Type
+
 /** A check that did not pass. */
 export class ProbeFailure extends Schema.TaggedError<ProbeFailure>()("ProbeFailure", {
   kind: ProbeKind,
@@ -56,18 +60,14 @@ export class ProbeFailure extends Schema.TaggedError<ProbeFailure>()("ProbeFailu
    */
   transient: Schema.Boolean,
   contact: Contact,
+  /** The addresses that were tried, the one that got furthest first. Empty for probes that use no network. */
+  peers: Schema.optionalWith(Schema.Array(Peer), { default: () => [] }),
   /** Present when a wrong version or identity answered. Never start such a thing again by itself. */
   mismatch: Schema.optional(Mismatch),
 }) {
   override get message(): string {
     return this.subject === "" ? this.reason : `${this.subject} ${this.reason}.`
   }
-}
-
-/** A numeric address that a check was connected to. */
-export interface Peer {
-  readonly address: string
-  readonly port: number
 }
 
 /** A check that passed. */

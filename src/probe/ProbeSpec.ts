@@ -28,9 +28,15 @@ export const Port = Schema.Int.pipe(Schema.between(1, 65_535)).annotations(
   message("a port: a number from 1 to 65535"),
 )
 
-const Host = Schema.String.pipe(
-  Schema.filter((host) => isIP(host.replace(/^\[(.*)\]$/, "$1")) !== 0 || /^[^\s/?#@:[\]]+$/.test(host)),
-).annotations(message("a host name or an IP address, without port and scheme"))
+/** Whether a text is a host name in ASCII, or an address, in brackets or not. */
+export const isHost = (host: string): boolean =>
+  isIP(host.replace(/^\[(.*)\]$/, "$1")) !== 0 || /^[\w.-]+$/.test(host)
+
+/** What {@link isHost} wants. */
+export const hostAllowed =
+  "expected a host name (beyond ASCII: its xn-- form) or an IP address, without port and scheme"
+
+const Host = Schema.String.pipe(Schema.filter((host) => isHost(host), { message: () => hostAllowed }))
 
 const Path = Schema.String.pipe(Schema.filter((path) => /^\/[!-"$-~]*$/.test(path))).annotations(
   message("a path that starts with '/' (percent-encode blanks and characters beyond ASCII; no fragment)"),
@@ -52,6 +58,9 @@ export const urlFault = (text: string): string | undefined => {
 const Url = Schema.String.pipe(Schema.filter((text) => urlFault(text) ?? true))
 
 const isHeaderName = (name: string): boolean => succeeds(() => validateHeaderName(name))
+/** A probe sends no body, so that nothing can be said about one. */
+const isSentHeader = (name: string): boolean =>
+  isHeaderName(name) && !/^(content-length|transfer-encoding|trailer)$/i.test(name)
 const HeaderName = Schema.String.pipe(Schema.filter(isHeaderName)).annotations(
   message("the name of a header"),
 )
@@ -84,7 +93,7 @@ const Status = Schema.Union(StatusItem, Schema.NonEmptyArray(StatusItem)).annota
 const Pointer = Schema.String.pipe(Schema.filter(isPointer)).annotations(
   message("a JSON Pointer such as /healthy or /data/0/name"),
 )
-const Scalar = Schema.Union(Schema.String, Schema.Number, Schema.Boolean, Schema.Null).annotations(
+const Scalar = Schema.Union(Schema.String, Schema.JsonNumber, Schema.Boolean, Schema.Null).annotations(
   message("a text, a number, true, false or null"),
 )
 const Wanted = Schema.NonEmptyTrimmedString.annotations(
@@ -106,9 +115,17 @@ export const Http = Schema.Struct({
     default: () => "GET" as const,
   }),
   /** Sent with the request. Their values are secrets. */
-  headers: Schema.optionalWith(record(HeaderValue, isHeaderName, "the name of a header"), {
-    default: () => ({}),
-  }),
+  headers: Schema.optionalWith(
+    record(HeaderValue, isSentHeader, "a header that is not about a body (a probe sends none)"),
+    {
+      default: () => ({}),
+    },
+  ),
+  /**
+   * Whether an https server needs a certificate that this machine trusts for that name. Default true; false takes any,
+   * as Kubernetes does: enough for a server of one's own that signs its certificate itself.
+   */
+  verifyCertificate: Schema.optionalWith(Schema.Boolean, { default: () => true }),
   /** What passes. Default any 2xx. */
   status: Schema.optionalWith(Status, { default: () => "2xx" as const }),
   /** The body must be JSON, and hold these values at these JSON Pointers: `{ "/healthy": true }`. */
@@ -129,6 +146,12 @@ export const Http = Schema.Struct({
       : path === undefined && port === undefined && host === undefined
         ? true
         : { path: ["url"], message: "expected either url, or path with port and host, not both" },
+  ),
+  Schema.filter(({ identity, json, method, version }) =>
+    method === "HEAD" &&
+    (json !== undefined || version !== undefined || (identity !== undefined && "pointer" in identity))
+      ? { path: ["method"], message: "expected another method, as an answer to HEAD has no body to check" }
+      : true,
   ),
 )
 export type Http = typeof Http.Type

@@ -1,15 +1,14 @@
 /** Asks. A probe is attached to what it is about, and can then be asked any number of times. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as Tracer from "effect/Tracer"
 import type { InvalidSpec } from "../process/InvalidSpec.js"
 import { ProcessSpawner } from "../process/ProcessSpawner.js"
+import * as Tracing from "../process/Tracing.js"
 import { AddressResolver } from "./AddressResolver.js"
 import * as Check from "./Check.js"
 import * as Composition from "./Composition.js"
@@ -31,7 +30,7 @@ export interface AttachedProbe {
    */
   readonly check: Effect.Effect<ProbeSuccess, ProbeFailure>
   /**
-   * Completes when there is reason to check at once: a line of output has matched. Each such event is handed out
+   * Completes when there is reason to check at once: the verdict of a `log` part is there. Each such event is handed out
    * once, also when it came before anybody waited. Never completes for probes without a `log` part.
    */
   readonly wake: Effect.Effect<void>
@@ -59,14 +58,6 @@ const settle = (
 ): Effect.Effect<ProbePlan.ProbePlan, InvalidSpec> =>
   Either.match(ProbePlan.make(check, target), { onLeft: Effect.fail, onRight: Effect.succeed })
 
-const silentTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
-
-/** A span costs a quarter of a whole check of a local server, so it is made only where the app gathers spans. */
-const traced = <A, E>(run: Effect.Effect<A, E>): Effect.Effect<A, E> => {
-  const spanned = Effect.withSpan(run, "Prober.check", { captureStackTrace: false })
-  return Effect.tracerWith((tracer) => (tracer === silentTracer ? run : spanned))
-}
-
 const attached = (
   spec: Check.Check,
   wake: Wake.Wake,
@@ -74,12 +65,14 @@ const attached = (
 ): AttachedProbe => ({
   spec,
   wake: wake.wait,
-  check: traced(
+  check: Tracing.withSpan(
     Effect.flatMap(Clock.currentTimeNanos, (start) =>
       Effect.flatMap(run, (passed) =>
         Effect.map(Clock.currentTimeNanos, (end) => ({ ...passed, latency: Duration.nanos(end - start) })),
       ),
     ),
+    "Prober.check",
+    () => ({}),
   ),
 })
 
@@ -93,7 +86,7 @@ export const layer: Layer.Layer<Prober, never, ProcessSpawner> = Layer.effect(
     const bind = (
       plan: ProbePlan.ProbePlan,
       timeout: number,
-      wake: Wake.Wake,
+      onLine: () => void,
     ): Effect.Effect<Effect.Effect<Passed, ProbeFailure>, never, Scope.Scope> => {
       switch (plan._tag) {
         case "Http":
@@ -103,11 +96,11 @@ export const layer: Layer.Layer<Prober, never, ProcessSpawner> = Layer.effect(
         case "Exec":
           return Effect.succeed(ExecProbe.check(plan, timeout, spawner))
         case "Log":
-          return LogProbe.watch(plan, wake.signal)
+          return LogProbe.watch(plan, onLine)
         case "All":
         case "Any":
           return Effect.map(
-            Effect.forEach(plan.plans, (one) => bind(one, timeout, wake)),
+            Effect.forEach(plan.plans, (one) => bind(one, timeout, onLine)),
             plan._tag === "All" ? Composition.all : Composition.any,
           )
       }
@@ -118,7 +111,8 @@ export const layer: Layer.Layer<Prober, never, ProcessSpawner> = Layer.effect(
         const spec = yield* Check.make(input)
         const plan = yield* settle(spec, target)
         const wake = Wake.make()
-        return attached(spec, wake, yield* bind(plan, Duration.toMillis(spec.timeout), wake))
+        const run = yield* bind(plan, Duration.toMillis(spec.timeout), wake.signal)
+        return attached(spec, wake, run)
       }),
     })
   }),

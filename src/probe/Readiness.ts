@@ -13,7 +13,7 @@ import * as Check from "./Check.js"
 import { ForeignServer } from "./Occupied.js"
 import * as Polling from "./Polling.js"
 import { PortHolders } from "./PortHolder.js"
-import { formatPeer, type Peer, ProbeFailure, type ProbeSuccess } from "./ProbeResult.js"
+import { formatPeer, ProbeFailure, type ProbeSuccess } from "./ProbeResult.js"
 import type { AttachedProbe } from "./Prober.js"
 
 const withTail = (tail: string): string =>
@@ -72,9 +72,9 @@ const outputGrace = Duration.millis(100)
  * it has passed `successThreshold` times in a row. Fails with
  *
  * - `ExitedEarly` as soon as the process ends;
- * - the `ProbeFailure` itself when it is not transient: waiting would not help;
- * - `ForeignServer` when a local listener answered that is none of the process's members, at two looks in a row.
- *   Where the system does not tell who listens, the pass counts;
+ * - the `ProbeFailure` itself when it is not transient, and nobody else's answer: waiting would not help;
+ * - `ForeignServer` when a local listener answered, well or not, that is none of the process's members, at two looks
+ *   in a row. Where the system does not tell who listens, the answer counts;
  * - `StartTimedOut` with the last failure.
  */
 export const awaitReady: (
@@ -106,10 +106,15 @@ export const awaitReady: (
     })
     const turn = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
-    /** The first peer that is held by somebody else for certain. */
-    const foreignAmong = (peers: ReadonlyArray<Peer>) =>
+    /** Who answered in the place of the process, when that is somebody else for certain. */
+    const foreignAmong = (result: Either.Either<ProbeSuccess, ProbeFailure>) =>
       Effect.gen(function* () {
-        for (const peer of peers) {
+        const answered = Either.isRight(result)
+          ? result.right.peers
+          : result.left.contact === "answered"
+            ? result.left.peers.slice(0, 1)
+            : []
+        for (const peer of answered) {
           // A table of processes that cannot be read tells nothing.
           const members = yield* Effect.orElseSucceed(process.members, () => [])
           const pids = members.map(({ pid }) => pid)
@@ -118,8 +123,8 @@ export const awaitReady: (
           return new ForeignServer({
             subject: `A check of ${formatPeer(peer)}`,
             port: peer.port,
-            answer: `passed, but not by ${process.command} (pid ${process.pid})`,
-            healthy: true,
+            answer: `${Either.isRight(result) ? "passed, but" : "was answered, and"} not by ${process.command} (pid ${process.pid})`,
+            healthy: Either.isRight(result),
             ...(holder && { holder }),
           })
         }
@@ -137,26 +142,20 @@ export const awaitReady: (
       let foreign = 0
       for (;;) {
         const result = yield* Effect.either(probe.check)
-        if (Either.isLeft(result)) {
-          lastFailure = result.left
-          passes = 0
-          foreign = 0
-          if (!result.left.transient) {
-            yield* turn
-            yield* stillAlive
-            return yield* result.left
-          }
-        } else {
-          const found = options.verifyListener === false ? undefined : yield* foreignAmong(result.right.peers)
-          lastFailure = found ?? lastFailure
-          foreign = found === undefined ? 0 : foreign + 1
-          passes = found === undefined ? passes + 1 : 0
-          if (found !== undefined && foreign >= foreignLooks) return yield* found
-          if (passes >= spec.successThreshold) {
-            yield* turn
-            yield* stillAlive
-            return result.right
-          }
+        const found = options.verifyListener === false ? undefined : yield* foreignAmong(result)
+        foreign = found === undefined ? 0 : foreign + 1
+        passes = found === undefined && Either.isRight(result) ? passes + 1 : 0
+        lastFailure = found ?? (Either.isLeft(result) ? result.left : lastFailure)
+        const over =
+          found !== undefined
+            ? foreign >= foreignLooks
+            : Either.isLeft(result)
+              ? !result.left.transient
+              : passes >= spec.successThreshold
+        if (over) {
+          yield* turn
+          yield* stillAlive
+          return yield* found ?? result
         }
         yield* pauses.next
       }

@@ -45,12 +45,6 @@ export const fromError = (error: Error, peer: string): Fault => {
         transient: true,
         reason: `got no connection to ${peer}: the system gave up waiting`,
       }
-    case "EPROTO":
-      return {
-        class: "invalid-response",
-        transient: false,
-        reason: `got an answer from ${peer} that is not TLS. Does it speak http instead of https?`,
-      }
   }
   if (unreachable.has(code)) {
     return { class: "error", transient: true, reason: `cannot reach ${peer} (${code})` }
@@ -62,16 +56,22 @@ export const fromError = (error: Error, peer: string): Fault => {
       reason: `got an answer from ${peer} that is not HTTP (${error.message.replace(/^Parse Error: /, "")})`,
     }
   }
-  if (
-    code.startsWith("ERR_TLS") ||
-    code.startsWith("ERR_SSL") ||
-    code.includes("CERT") ||
-    code.includes("SIGNATURE")
-  ) {
+  // As what they are: OpenSSL's own errors come as EPROTO or with a code of their own, by the version of Node.
+  if (code === "EPROTO" || code.startsWith("ERR_SSL_")) {
+    const reason = /SSL routines:[^:]*:([^:]*)/.exec(error.message)?.[1] ?? error.message
+    return {
+      class: "invalid-response",
+      transient: false,
+      reason: /wrong version number|packet length|http request/.test(reason)
+        ? `got an answer from ${peer} that is not TLS. Does it speak http instead of https?`
+        : `could not agree with ${peer} on TLS: ${reason}`,
+    }
+  }
+  if (code.includes("CERT") || code.includes("SIGNATURE")) {
     return {
       class: "error",
       transient: false,
-      reason: `does not trust the certificate of ${peer}: ${error.message} (NODE_EXTRA_CA_CERTS names a file of more authorities)`,
+      reason: `does not trust the certificate of ${peer}: ${error.message} (NODE_EXTRA_CA_CERTS names a file of more authorities; verifyCertificate: false takes any)`,
     }
   }
   return { class: "error", transient: false, reason: `failed at ${peer}: ${error.message}` }

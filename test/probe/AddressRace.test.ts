@@ -1,9 +1,12 @@
+import dns from "node:dns"
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import { vi } from "vitest"
 import { AddressResolver, NameNotResolved, type Resolve } from "../../src/probe/AddressResolver.js"
+import { eventually } from "../process/support.js"
 import {
   ask,
   askFailing,
@@ -143,6 +146,43 @@ describe("the address rule", () => {
         "dns",
       )
     }).pipe(Effect.provide(proberLive)),
+  )
+
+  it.scopedLive("checks of one name share a lookup that takes its time", () =>
+    Effect.gen(function* () {
+      // Before the lookup is replaced, as listening uses it too.
+      const server = yield* tcpServer(silent)
+      const answers: Array<(error: null, found: ReadonlyArray<{ address: string }>) => void> = []
+      const spy = vi.spyOn(dns, "lookup").mockImplementation(((_: string, __: unknown, answer: never) => {
+        answers.push(answer)
+      }) as never)
+      yield* Effect.addFinalizer(() => Effect.sync(() => spy.mockRestore()))
+      const check = { tcp: { host: "slow.test", port: server.port } }
+      const patient = yield* Effect.fork(ask({ ...check, timeout: "20s" }))
+      expect((yield* askFailing({ ...check, timeout: "20ms" })).class).toBe("timeout")
+      expect(answers).toHaveLength(1)
+      answers[0]!(null, [{ address: "127.0.0.1" }])
+      expect((yield* Fiber.join(patient)).peers).toHaveLength(1)
+      const next = yield* Effect.fork(ask({ ...check, timeout: "20s" }))
+      yield* eventually("it is looked up anew", () => answers.length === 2)
+      yield* Fiber.interrupt(next)
+      answers[1]!(null, [])
+    }).pipe(Effect.provide(proberLive)),
+  )
+
+  it.scopedLive("the addresses that were tried are told, the one that got furthest first", () =>
+    Effect.gen(function* () {
+      const { port } = yield* tcpServer((socket) => socket.destroy())
+      const failure = yield* askFailing({ http: { url: `http://app.test:${port}/` } })
+      expect(failure).toMatchObject({
+        class: "reset",
+        contact: "connected",
+        peers: [
+          { address: "127.0.0.1", port },
+          { address: "::1", port },
+        ],
+      })
+    }).pipe(Effect.provide(names("::1", "127.0.0.1"))),
   )
 
   it.scopedLive("interruption closes every socket", () =>

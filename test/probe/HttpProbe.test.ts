@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib"
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -7,6 +8,7 @@ import {
   askFailing,
   freePort,
   httpServer,
+  httpsServer,
   jsonServer,
   proberLive,
   rawServer,
@@ -287,6 +289,89 @@ describe("the http probe", () => {
     }),
   )
 
+  live("https: a certificate that nobody vouches for is refused, unless it is to be taken", () =>
+    Effect.gen(function* () {
+      const server = yield* httpsServer((_, response) => response.end('{"healthy":true}'))
+      const http = { url: `https://127.0.0.1:${server.port}/`, json: { "/healthy": true } }
+      const failure = yield* askFailing({ http, timeout: "10s" })
+      expect(failure).toMatchObject({ class: "error", transient: false, contact: "connected" })
+      expect(failure.message).toContain("does not trust the certificate")
+      expect(failure.message).toContain("verifyCertificate: false")
+      yield* ask({ http: { ...http, verifyCertificate: false }, timeout: "10s" })
+      yield* server.allClosed
+    }),
+  )
+
+  live("https: a TLS session that does not come about ends at the deadline", () =>
+    Effect.gen(function* () {
+      const server = yield* tcpServer(silent)
+      const failure = yield* askFailing({
+        http: { url: `https://127.0.0.1:${server.port}/` },
+        timeout: "80ms",
+      })
+      expect(failure).toMatchObject({ class: "timeout", transient: true, contact: "connected" })
+      yield* server.allClosed
+    }),
+  )
+
+  live("https: what the other side objects to is told", () =>
+    Effect.gen(function* () {
+      // A fatal alert: handshake failure.
+      const server = yield* rawServer(Buffer.from([21, 3, 3, 0, 2, 2, 40]))
+      const failure = yield* askFailing({ http: { url: `https://127.0.0.1:${server.port}/` } })
+      expect(failure).toMatchObject({ class: "invalid-response", transient: false })
+      expect(failure.message).toContain("could not agree")
+      expect(failure.message).toContain("handshake failure")
+    }),
+  )
+
+  live("another protocol is an answer: 101 passes where it is expected, and nowhere else", () =>
+    Effect.gen(function* () {
+      const answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+      const server = yield* tcpServer((socket) => void socket.once("data", () => socket.write(answer)))
+      const headers = { Connection: "Upgrade", Upgrade: "websocket" }
+      yield* ask({ http: { url: url(server.port), headers, status: 101 } })
+      const failure = yield* askFailing({ http: { url: url(server.port), headers } })
+      expect(failure).toMatchObject({ class: "unhealthy", contact: "answered" })
+      expect(failure.message).toContain("answered 101 Switching Protocols; expected 2xx")
+      yield* server.allClosed
+    }),
+  )
+
+  live("asks for a plain body, and says so when it comes in a coding all the same", () =>
+    Effect.gen(function* () {
+      let asked: unknown
+      const server = yield* httpServer((request, response) => {
+        asked = request.headers["accept-encoding"]
+        response.setHeader("content-encoding", "gzip")
+        response.end(gzipSync('{"healthy":true}'))
+      })
+      const failure = yield* askFailing({ http: { url: url(server.port), json: { "/healthy": true } } })
+      expect(asked).toBe("identity")
+      expect(failure).toMatchObject({ class: "invalid-response", transient: false })
+      expect(failure.message).toContain("in the coding gzip")
+    }),
+  )
+
+  live("HEAD: the length of the body that is not sent does not matter", () =>
+    Effect.gen(function* () {
+      const server = yield* rawServer("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+      yield* ask({ http: { url: url(server.port), method: "HEAD" } })
+    }),
+  )
+
+  live("any number of interim answers does not prolong the deadline", () =>
+    Effect.gen(function* () {
+      const server = yield* tcpServer((socket) => {
+        const timer = setInterval(() => socket.write("HTTP/1.1 103 Early Hints\r\n\r\n"), 10)
+        socket.on("close", () => clearInterval(timer))
+      })
+      const failure = yield* askFailing({ http: { url: url(server.port) }, timeout: "150ms" })
+      expect(failure).toMatchObject({ class: "timeout", contact: "connected" })
+      yield* server.allClosed
+    }),
+  )
+
   live("bytes that are not UTF-8: fine without a check, and no hindrance to one", () =>
     Effect.gen(function* () {
       const body = Buffer.concat([
@@ -415,6 +500,30 @@ describe("the body check", () => {
       yield* askFailing({ http: { ...http, json: { "/absent": null } } })
       yield* askFailing({ http: { ...http, json: { "/list/00/a~1b": 1 } } })
       yield* askFailing({ http: { ...http, json: { "/constructor/name": "Object" } } })
+    }),
+  )
+
+  live("a byte order mark, NUL characters and names that stand twice are read as JSON.parse does", () =>
+    Effect.gen(function* () {
+      const server = yield* httpServer((_, response) =>
+        response.end('\ufeff{"a":1,"a":2,"nul":"\\u0000","__proto__":3}'),
+      )
+      const http = { url: url(server.port) }
+      yield* ask({ http: { ...http, json: { "/a": 2, "/nul": "\0", "/__proto__": 3 } } })
+      const failure = yield* askFailing({ http: { ...http, json: { "/nul": "" } } })
+      expect(failure.message).not.toContain("\0")
+    }),
+  )
+
+  live("values nested deeper than the stack are told apart, and harm nobody", () =>
+    Effect.gen(function* () {
+      const depth = 30_000
+      const server = yield* httpServer((_, response) => response.end("[".repeat(depth) + "]".repeat(depth)))
+      const http = { url: url(server.port) }
+      const failure = yield* askFailing({ http: { ...http, json: { "": true } } })
+      expect(failure.message).toContain("the body is a list, expected true")
+      const pinned = { ...http, version: { pointer: "/0", equals: "1" } }
+      expect((yield* askFailing({ http: pinned })).mismatch).toEqual({ what: "version", expected: "1" })
     }),
   )
 

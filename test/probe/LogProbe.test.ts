@@ -73,6 +73,42 @@ describe("the log probe", () => {
     }).pipe(Effect.provide(proberLive)),
   )
 
+  it.scoped("the end of a line that was cut at the beginning of what is kept is no line", () =>
+    Effect.gen(function* () {
+      const output = ProcessOutput.make()
+      const ready = "ready 1\n"
+      output.offer("stdout", bytes(`not ${ready}${"x".repeat(8_191 - ready.length)}\n`))
+      expect(output.tail().startsWith(ready)).toBe(true)
+      const prober = yield* Prober.Prober
+      const probe = yield* prober.attach({ log: { pattern: "^ready" } }, { output })
+      yield* Effect.flip(probe.check)
+      output.offer("stdout", bytes(ready))
+      yield* probe.check
+    }).pipe(Effect.provide(proberLive)),
+  )
+
+  for (const [name, slow, line] of [
+    ["exponential", "^(a+)+$", `${"a".repeat(8_000)}b`],
+    ["polynomial", "(.*)(.*)(.*)x$", "a".repeat(8_000)],
+  ] as const) {
+    it.scopedLive(`a pattern of ${name} cost is cut off, and the failure says so`, () =>
+      Effect.gen(function* () {
+        const output = ProcessOutput.make()
+        const prober = yield* Prober.Prober
+        const probe = yield* prober.attach({ log: { pattern: slow } }, { output })
+        const start = performance.now()
+        output.offer("stdout", bytes(`${line}\n`))
+        expect(performance.now() - start).toBeLessThan(3_000)
+        yield* probe.wake
+        expect(yield* Effect.flip(probe.check)).toMatchObject({ class: "error", transient: false })
+        // It is not tried again.
+        const again = performance.now()
+        output.offer("stdout", bytes(`${line}\n`.repeat(100)))
+        expect(performance.now() - again).toBeLessThan(100)
+      }).pipe(Effect.provide(proberLive)),
+    )
+  }
+
   it.scoped("says when the output has ended without the line", () =>
     Effect.gen(function* () {
       const output = ProcessOutput.make()
@@ -123,9 +159,9 @@ describe("the log probe", () => {
       const output = ProcessOutput.make()
       let listeners = 0
       const counted: ProcessOutput.ProcessOutput = Object.assign(Object.create(output), {
-        subscribeLines: (...args: Parameters<typeof output.subscribeLines>) => {
+        subscribe: (...args: Parameters<typeof output.subscribe>) => {
           listeners++
-          const end = output.subscribeLines(...args)
+          const end = output.subscribe(...args)
           return () => {
             listeners--
             end()

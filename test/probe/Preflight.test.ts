@@ -1,3 +1,4 @@
+import { connect } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -5,10 +6,13 @@ import * as PortHolder from "../../src/probe/PortHolder.js"
 import * as Preflight from "../../src/probe/Preflight.js"
 import * as Prober from "../../src/probe/Prober.js"
 import * as Spawner from "../../src/process/ProcessSpawner.js"
+import { eventually } from "../process/support.js"
 import { spawnServer } from "./servers.js"
 import { freePort, httpServer, silent, tcpServer } from "./support.js"
 
 const live = Layer.mergeAll(Prober.layer, PortHolder.layer).pipe(Layer.provideMerge(Spawner.layer))
+
+const isLinux = process.platform === "linux"
 
 const local = (port: number) => ({ port, host: "127.0.0.1" })
 const health = { http: { path: "/health" }, timeout: "2s" } as const
@@ -102,6 +106,57 @@ describe("before a spawn", () => {
       const server = yield* tcpServer(silent)
       const error = yield* Effect.flip(Preflight.run({ exec: { command: "x" } }, local(server.port)))
       expect(error).toMatchObject({ _tag: "PortInUse", port: server.port, holder: { pid: process.pid } })
+    }).pipe(Effect.provide(live)),
+  )
+
+  it.scopedLive("also when the probe uses another port", () =>
+    Effect.gen(function* () {
+      const server = yield* tcpServer(silent)
+      const check = { http: { path: "/", port: yield* freePort }, timeout: "2s" } as const
+      const error = yield* Effect.flip(Preflight.run(check, local(server.port)))
+      expect(error).toMatchObject({ _tag: "PortInUse", port: server.port, holder: { pid: process.pid } })
+    }).pipe(Effect.provide(live)),
+  )
+
+  it.scopedLive.runIf(isLinux)(
+    "a port that is bound and does not listen is in use, and its holder named",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* tcpServer(silent)
+        const socket = connect(server.port, "127.0.0.1")
+        yield* server.connected(1)
+        const port = socket.localPort!
+        for (const check of [health, { exec: { command: "x" } }] as const) {
+          const error = yield* Effect.flip(Preflight.run(check, local(port)))
+          expect(error).toMatchObject({ _tag: "PortInUse", port, holder: { pid: process.pid } })
+          expect(error.message).toContain("no other server can listen at 127.0.0.1")
+        }
+        // Closing connections are nobody's.
+        socket.end()
+        yield* server.allClosed
+        yield* eventually("the socket is closed", () => socket.closed)
+        expect(yield* Preflight.run(health, local(port))).toEqual({ _tag: "Clear" })
+      }).pipe(Effect.provide(live)),
+  )
+
+  it.scopedLive.runIf(isLinux)("a listener at another address is in the way of all addresses only", () =>
+    Effect.gen(function* () {
+      const { port } = yield* tcpServer(silent, "127.0.0.2")
+      expect(yield* Preflight.run(health, local(port))).toEqual({ _tag: "Clear" })
+      const error = yield* Effect.flip(Preflight.run(health, { port, host: "0.0.0.0" }))
+      expect(error).toMatchObject({ _tag: "PortInUse", port, holder: { pid: process.pid } })
+    }).pipe(Effect.provide(live)),
+  )
+
+  it.scopedLive("the holder is the one at the address that answered", () =>
+    Effect.gen(function* () {
+      const server = yield* spawnServer()
+      // The same port, another address of this machine.
+      yield* tcpServer(silent, "::1", server.port)
+      const error = yield* Effect.flip(
+        Preflight.run({ http: { path: "/", status: 404 } }, local(server.port)),
+      )
+      expect(error).toMatchObject({ _tag: "ForeignServer", holder: { pid: server.process.pid } })
     }).pipe(Effect.provide(live)),
   )
 

@@ -56,6 +56,26 @@ describe("a check", () => {
     ["port 65536", { tcp: { port: 65_536 } }, "tcp.port", "1 to 65535"],
     ["half a port", { tcp: { port: 80.5 } }, "tcp.port", "1 to 65535"],
     ["a host with a port", { tcp: { host: "a:1", port: 1 } }, "tcp.host", "without port"],
+    ["a host beyond ASCII", { tcp: { host: "bücher.example", port: 1 } }, "tcp.host", "xn--"],
+    ["a host with a control character", { http: { path: "/", host: "a\u0001" } }, "http.host", "host name"],
+    [
+      "a header about a body",
+      { http: { path: "/", headers: { Trailer: "x" } } },
+      "http.headers.Trailer",
+      "body",
+    ],
+    [
+      "a value that JSON has not",
+      { http: { path: "/", json: { "/a": Number.NaN } } },
+      "http.json./a",
+      "number",
+    ],
+    [
+      "a body check of HEAD",
+      { http: { path: "/", method: "HEAD", json: { "/a": 1 } } },
+      "http.method",
+      "no body",
+    ],
     ["a bad pattern", { log: { pattern: "(" } }, "log.pattern", "Unterminated group"],
     ["an empty pattern", { log: { pattern: "" } }, "log.pattern", "not empty"],
     ["a status out of range", { http: { path: "/", status: 99 } }, "http.status", "200"],
@@ -151,6 +171,7 @@ describe("a plan", () => {
       expect(yield* issues({ tcp: {} }, { port: 70_000 })).toEqual(["tcp.port"])
       expect(yield* issues({ http: { path: "/" } }, { baseUrl: "http://x/?q" })).toEqual(["baseUrl"])
       expect(yield* issues({ http: { path: "/" } }, { baseUrl: "x" })).toEqual(["baseUrl"])
+      expect(yield* issues({ tcp: {} }, { port: 1, host: "a b" })).toEqual(["tcp.host"])
       expect(yield* issues({ tcp: {} }, { port: 1 })).toEqual([])
     }),
   )
@@ -162,6 +183,7 @@ describe("a plan", () => {
     ["https://example.com:80/", "example.com:80", true, 80, "/"],
     ["http://[::1]:8080/", "[::1]:8080", false, 8080, "/"],
     ["http://[::1]/", "[::1]", false, 80, "/"],
+    ["https://[::1]:443/", "[::1]", true, 443, "/"],
   ] as const) {
     it.effect(`of ${url} has the Host header ${host}`, () =>
       Effect.gen(function* () {
@@ -170,6 +192,15 @@ describe("a plan", () => {
       }),
     )
   }
+
+  it.effect("keeps the zone of an address to itself", () =>
+    Effect.gen(function* () {
+      const settled = Either.getOrThrow(
+        yield* plan({ http: { path: "/", host: "fe80::1%lo", port: 8080 } }, {}),
+      )
+      expect(settled).toMatchObject({ host: "fe80::1%lo", headers: { Host: "[fe80::1]:8080" } })
+    }),
+  )
 
   it.effect("goes to localhost when nobody says where", () =>
     Effect.gen(function* () {

@@ -141,14 +141,15 @@ const fakeProcess = Effect.gen(function* () {
   }
 })
 
-const failure = (transient: boolean) =>
+const failure = (transient: boolean, answered = false) =>
   new ProbeFailure({
     kind: "tcp",
     subject: "It",
     reason: "was not there",
     class: transient ? "refused" : "dns",
     transient,
-    contact: "none",
+    contact: answered ? "answered" : "none",
+    peers: [{ address: "127.0.0.1", port: 1 }],
   })
 
 const holders = (answers: ReadonlyArray<boolean | undefined>) => {
@@ -156,6 +157,7 @@ const holders = (answers: ReadonlyArray<boolean | undefined>) => {
   return Layer.succeed(PortHolder.PortHolders, {
     find: () => Effect.succeed({ pid: 7, command: "other" }),
     isHeldBy: () => Effect.sync(() => (left.length > 1 ? left.shift() : left[0])),
+    isFree: () => Effect.dieMessage("nobody asks that here"),
   })
 }
 
@@ -269,9 +271,26 @@ describe("waiting for a process", () => {
       yield* TestClock.adjust(0)
       expect(isOver(fiber)).toBe(false)
       yield* TestClock.adjust("100 millis")
+      yield* turn
       expect(yield* Fiber.join(fiber)).toMatchObject({ left: { _tag: "ForeignServer", holder: { pid: 7 } } })
     }).pipe(Effect.provide(scripted(() => Effect.void, [false]))),
   )
+
+  for (const transient of [true, false]) {
+    it.scoped(
+      `the failing answer of a foreign listener is its own, ${transient ? "" : "not "}transient`,
+      () =>
+        Effect.gen(function* () {
+          const { process } = yield* fakeProcess
+          const fiber = yield* waiting(process)
+          yield* TestClock.adjust(0)
+          expect(isOver(fiber)).toBe(false)
+          yield* TestClock.adjust("100 millis")
+          yield* turn
+          expect(yield* Fiber.join(fiber)).toMatchObject({ left: { _tag: "ForeignServer", healthy: false } })
+        }).pipe(Effect.provide(scripted(() => Effect.fail(failure(transient, true)), [false]))),
+    )
+  }
 
   it.scoped("a listener that turns out to be the process's own makes it ready", () =>
     Effect.gen(function* () {

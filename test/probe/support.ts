@@ -1,5 +1,6 @@
 /** Servers on loopback that do just what a test says, and a prober to ask them. */
 import { createServer as createHttpServer, type RequestListener } from "node:http"
+import { createServer as createHttpsServer } from "node:https"
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -10,6 +11,7 @@ import type { ProbeFailure, ProbeSuccess } from "../../src/probe/ProbeResult.js"
 import type { Target } from "../../src/probe/ProbePlan.js"
 import type { InvalidSpec } from "../../src/process/InvalidSpec.js"
 import { ProcessSpawner } from "../../src/process/ProcessSpawner.js"
+import { selfSigned } from "./certificate.js"
 
 /** A listener, and the connections it has had. */
 export interface Listener {
@@ -72,6 +74,10 @@ export const silent = (socket: Socket): void => void socket.resume()
 /** An HTTP server. */
 export const httpServer = (onRequest: RequestListener, host = "127.0.0.1", port = 0) =>
   bind(createHttpServer(onRequest), host, port)
+
+/** An HTTPS server whose certificate nobody but itself has signed. */
+export const httpsServer = (onRequest: RequestListener, host = "127.0.0.1") =>
+  bind(createHttpsServer(selfSigned(host), onRequest), host, 0)
 
 /** A server that answers any request with these bytes, as they stand, and closes. */
 export const rawServer = (answer: string | Uint8Array, host = "127.0.0.1") =>
