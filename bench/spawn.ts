@@ -50,8 +50,11 @@ const scopeOnly = Effect.forEach(
   () =>
     Effect.scoped(
       Effect.flatMap(
-        Effect.acquireRelease(Effect.sync(bareOne), () => Effect.void),
-        (ended) => Effect.promise(() => ended),
+        Effect.acquireRelease(
+          Effect.sync(() => ({ ended: bareOne() })),
+          () => Effect.void,
+        ),
+        ({ ended }) => Effect.promise(() => ended),
       ),
     ),
   { concurrency, discard: true },

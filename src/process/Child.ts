@@ -4,24 +4,54 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { type Attempt, diagnose } from "./Diagnosis.js"
 import { Exited, type ExitStatus, Signaled } from "./ExitStatus.js"
-import type { ProcessOutput } from "./ProcessOutput.js"
+import type { Hub, ProcessOutput } from "./ProcessOutput.js"
 import type { ProcessSpec } from "./ProcessSpec.js"
 import type { SpawnError } from "./SpawnError.js"
 import * as Stdio from "./Stdio.js"
 
-/** A child that the system has accepted. */
-export interface Child {
-  readonly process: ChildProcess
-  readonly pid: number
+/** Tells a code from a signal as wait(2) does, as far as Node tells: see `ExitStatus`. */
+const exitStatus = (code: number | null, signal: NodeJS.Signals | null): ExitStatus =>
+  signal === null ? new Exited({ code: code ?? 0 }, true) : new Signaled({ signal }, true)
+
+/** A child that the system has accepted. Made on the turn of its spawn, so that nothing of it is missed. */
+export class Child {
+  private status: ExitStatus | undefined
+  private listener: ((status: ExitStatus) => void) | undefined
+
+  constructor(
+    readonly process: ChildProcess,
+    readonly pid: number,
+  ) {
+    process.once("exit", (code, signal) => {
+      this.status = exitStatus(code, signal)
+      this.listener?.(this.status)
+    })
+  }
+
+  /** Calls the one listener with the exit, at once if it has been. */
+  onExit(listener: (status: ExitStatus) => void): void {
+    if (this.status === undefined) this.listener = listener
+    else listener(this.status)
+  }
+
+  /** Kills the whole group, if the child is not reaped yet: until then the group's id is nobody else's. */
+  kill(): void {
+    if (this.status !== undefined) return
+    try {
+      process.kill(-this.pid, "SIGKILL")
+    } catch {
+      // It has just ended.
+    }
+  }
 }
 
 const ignore = (): void => {}
 
 /**
  * Starts the child at the head of a session and group of its own (setsid), so that a terminal's Ctrl-C reaches this
- * program and not the child. Fails with what the system's refusal means.
+ * program and not the child, and begins to drain its output. Fails with what the system's refusal means.
  */
-export const start = (spec: ProcessSpec, attempt: Attempt): Effect.Effect<Child, SpawnError> =>
+export const start = (spec: ProcessSpec, attempt: Attempt, output: Hub): Effect.Effect<Child, SpawnError> =>
   Effect.flatMap(Stdio.open(spec, attempt.redact), ({ close, stdio }) =>
     Effect.async<Child, SpawnError>((resume) => {
       const refuse = (cause: unknown): void => resume(Effect.fail(diagnose(attempt, cause)))
@@ -34,8 +64,13 @@ export const start = (spec: ProcessSpec, attempt: Attempt): Effect.Effect<Child,
         })
         // Without a listener an error would end this program; one that stays must not keep the environment alive.
         child.on("error", ignore)
-        if (child.pid === undefined) child.once("error", refuse)
-        else resume(Effect.succeed({ process: child, pid: child.pid }))
+        if (child.pid === undefined) {
+          child.once("error", refuse)
+        } else {
+          Stdio.drain(child, output)
+          Stdio.feed(child.stdin, spec)
+          resume(Effect.succeed(new Child(child, child.pid)))
+        }
       } catch (cause) {
         refuse(cause)
       } finally {
@@ -43,10 +78,6 @@ export const start = (spec: ProcessSpec, attempt: Attempt): Effect.Effect<Child,
       }
     }),
   )
-
-/** Tells a code from a signal as wait(2) does. */
-export const exitStatus = (code: number | null, signal: NodeJS.Signals | null): ExitStatus =>
-  signal === null ? new Exited({ code: code ?? 0 }, true) : new Signaled({ signal }, true)
 
 const outputPatience = Duration.seconds(1)
 
@@ -68,3 +99,12 @@ export const closeOutput = (child: ChildProcess, output: ProcessOutput): Effect.
       }),
     )
   })
+
+/** Lets go of a child that could not be ended: this program must not be kept alive by it. */
+export const abandon = ({ process: child }: Child, output: Hub): void => {
+  child.stdin?.destroy()
+  child.stdout?.destroy()
+  child.stderr?.destroy()
+  child.unref()
+  output.end()
+}

@@ -61,7 +61,7 @@ const directoryFault = (path: string): string | undefined => {
 const interpreterOf = (path: string): string | undefined => {
   let descriptor: number | undefined
   try {
-    descriptor = openSync(path, "r")
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     const buffer = Buffer.alloc(256)
     const line = buffer.toString("utf8", 0, readSync(descriptor, buffer)).split("\n", 1)[0]!
     return line.startsWith("#!") ? line.slice(2).trim().split(/\s+/, 1)[0] : undefined
@@ -72,10 +72,15 @@ const interpreterOf = (path: string): string | undefined => {
   }
 }
 
+/** An interpreter may be a script itself; the kernel follows four of them. */
+const interpreterDepth = 4
+
 /** Undefined when the file at `path` can be executed as far as one can see. */
-const executableFault = (path: string): string | undefined => {
+const executableFault = (path: string, depth = 0): string | undefined => {
   try {
-    if (statSync(path).isDirectory()) return "it is a directory"
+    const stat = statSync(path)
+    if (stat.isDirectory()) return "it is a directory"
+    if (!stat.isFile()) return "it is not a regular file"
     accessSync(path, constants.X_OK)
   } catch (cause) {
     return codeOf(cause) === "EACCES"
@@ -83,9 +88,12 @@ const executableFault = (path: string): string | undefined => {
       : systemReason(cause)
   }
   const interpreter = interpreterOf(path)
-  return interpreter !== undefined && executableFault(interpreter) !== undefined
-    ? `its first line names the interpreter "${interpreter}", which is missing or not executable`
-    : undefined
+  if (interpreter === undefined) return undefined
+  if (depth === interpreterDepth)
+    return "its interpreter is a script, whose interpreter is a script, and so on"
+  return executableFault(interpreter, depth + 1) === undefined
+    ? undefined
+    : `its first line names the interpreter "${interpreter}", which cannot be run`
 }
 
 const exists = (path: string): boolean => {
@@ -98,7 +106,7 @@ const exists = (path: string): boolean => {
   }
 }
 
-const programFault = (attempt: Attempt): SpawnError | undefined => {
+const programFault = (attempt: Attempt, code: string): SpawnError | undefined => {
   const { program, redact } = attempt
   const cwd = attempt.cwd ?? "."
   const isPath = program.includes("/")
@@ -111,7 +119,11 @@ const programFault = (attempt: Attempt): SpawnError | undefined => {
   const found = candidates.find(exists)
   if (found === undefined)
     return new CommandNotFound({ program: redact(program), searched: searched.map(redact) })
-  const reason = executableFault(found)
+  const reason =
+    executableFault(found) ??
+    (code === "ENOENT" || code === "ENOEXEC"
+      ? "it is there, but it or the loader it needs is not for this system"
+      : undefined)
   return reason === undefined ? undefined : new NotExecutable({ path: redact(found), reason: redact(reason) })
 }
 
@@ -139,7 +151,7 @@ export const diagnose = (attempt: Attempt, cause: unknown): SpawnError => {
     if (reason !== undefined) return new BadWorkingDirectory({ cwd: attempt.redact(attempt.cwd), reason })
   }
   return (
-    programFault(attempt) ??
+    programFault(attempt, code) ??
     new SpawnFailed({ command: attempt.shown, code, reason: attempt.redact(systemReason(cause)) })
   )
 }

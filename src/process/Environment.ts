@@ -20,12 +20,20 @@ export const lineageVariable = "HOLDFAST_LINEAGE"
 const unitVariable = "HOLDFAST_UNIT"
 const jobVariable = "HOLDFAST_JOB"
 
-const readEnvFile = (path: string, redact: Mask.Redact) =>
-  Effect.tryPromise({
-    try: async () => parse(await readFile(path)),
-    catch: (cause) =>
-      new FileUnusable({ field: "envFiles", path: redact(path), reason: redact(systemReason(cause)) }),
-  })
+const readEnvFile = (path: string, redact: Mask.Redact) => {
+  const unusable = (reason: string) =>
+    new FileUnusable({ field: "envFiles", path: redact(path), reason: redact(reason) })
+  return Effect.tryPromise({
+    try: () => readFile(path),
+    catch: (cause) => unusable(systemReason(cause)),
+  }).pipe(
+    Effect.map((text) => parse(text)),
+    Effect.filterOrFail(
+      (variables) => !Object.values(variables).some((value) => value.includes("\0")),
+      () => unusable("a value in it has a NUL character, which no variable can have"),
+    ),
+  )
+}
 
 /**
  * The complete environment of one spawn: inherited (unless the spec says no), then env files in order, then the

@@ -1,6 +1,7 @@
 /**
  * How a process ended. An exit code and a signal are told apart exactly: a process that exits with 137 was not
- * killed by KILL.
+ * killed by KILL. One thing Node does not tell: a process ended by a realtime signal (34 and up) looks as if it had
+ * exited with 0.
  */
 import * as Schema from "effect/Schema"
 

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import type { Redact } from "./Mask.js"
 
 /** One thing wrong with a spec. `value` is printed text, or `(hidden)` where it may hold a secret. */
 export const Issue = Schema.Struct({ field: Schema.String, value: Schema.String, allowed: Schema.String })
@@ -26,21 +27,24 @@ const secretFields = new Set(["env", "headers", "stdin"])
 
 const hidden = "(hidden)"
 
-const print = (path: ReadonlyArray<PropertyKey>, value: unknown): string => {
+const print = (path: ReadonlyArray<PropertyKey>, value: unknown, redact: Redact): string => {
   if (path.some((key) => secretFields.has(String(key)))) return hidden
   if (value === undefined) return "nothing"
   // Something else than a spec altogether: nothing says which part of it is secret.
   if (path.length === 0 && typeof value === "string") return "a text"
   if (path.length === 0 && Array.isArray(value)) return "a list"
   if (Array.isArray(value)) {
-    return value.some((item) => typeof item === "object" && item !== null)
-      ? "a list"
-      : cut(JSON.stringify(value))
+    const isFlat = value.every((item) => typeof item !== "object" || item === null)
+    return isFlat ? cut(JSON.stringify(value.map((item) => printable(item, redact)))) : "a list"
   }
   // What is in it may be secret, and its fields are told of one by one.
   if (typeof value === "object" && value !== null) return "an object"
-  return cut(typeof value === "string" ? JSON.stringify(hideCredentials(value)) : String(value))
+  return cut(typeof value === "string" ? JSON.stringify(printable(value, redact)) : String(value))
 }
+
+/** Redacted before it is quoted or cut: either would hide the secret from the eye that looks for it. */
+const printable = (value: unknown, redact: Redact): unknown =>
+  typeof value === "string" ? hideCredentials(redact(value)) : typeof value === "bigint" ? `${value}n` : value
 
 /** A URL may be refused for the password in it, and carry another in its query. */
 const hideCredentials = (text: string): string =>
@@ -82,7 +86,12 @@ const isInside = (path: ReadonlyArray<PropertyKey>, outer: ReadonlyArray<Propert
   path.length > outer.length && outer.every((key, index) => path[index] === key)
 
 /** Turns a schema's complaints about `input` into an {@link InvalidSpec}. `what` names the spec: "process spec". */
-export const fromParseError = (what: string, input: unknown, error: ParseResult.ParseError): InvalidSpec => {
+export const fromParseError = (
+  what: string,
+  input: unknown,
+  error: ParseResult.ParseError,
+  redact: Redact = (text) => text,
+): InvalidSpec => {
   const complaints = ParseResult.ArrayFormatter.formatErrorSync(error)
     .map(({ message, path }) => ({ path, allowed: allowedBy(message), known: !unknownField.test(message) }))
     // That an optional field may also be left out helps nobody who gave it.
@@ -93,7 +102,7 @@ export const fromParseError = (what: string, input: unknown, error: ParseResult.
     if (complaints.some((other) => isInside(other.path, path))) continue
     const field = printPath(path)
     // A field that is not known may be a misspelt secret one.
-    const value = known ? print(path, valueAt(input, path)) : hidden
+    const value = known ? print(path, valueAt(input, path), redact) : hidden
     const issue = byField.get(field) ?? { value, allowed: new Set<string>() }
     issue.allowed.add(issue.allowed.size === 0 ? allowed : allowed.replace(/^expected /, ""))
     byField.set(field, issue)
@@ -112,12 +121,16 @@ export const fromParseError = (what: string, input: unknown, error: ParseResult.
  * The decoder of a spec's schema: all errors at once, unknown fields refused.
  *
  * @param what how messages call the spec, for example "process spec"
+ * @param redactFor what hides the secrets that an input names itself
  */
 export const decoder = <A, I>(
   what: string,
   schema: Schema.Schema<A, I>,
+  redactFor?: (input: I) => Redact,
 ): ((input: I) => Effect.Effect<A, InvalidSpec>) => {
   const decode = ParseResult.decodeUnknown(schema, { errors: "all", onExcessProperty: "error" })
   return (input) =>
-    Effect.mapError(decode(input), (issue) => fromParseError(what, input, ParseResult.parseError(issue)))
+    Effect.mapError(decode(input), (issue) =>
+      fromParseError(what, input, ParseResult.parseError(issue), redactFor?.(input)),
+    )
 }

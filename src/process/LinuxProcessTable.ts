@@ -71,9 +71,9 @@ const statOf = (pid: number): Stat | undefined => {
 const isDead = (stat: Stat): boolean => stat.state === "Z" || stat.state === "X" || stat.state === "x"
 
 const commandOf = (pid: number): string => {
-  const text = (read(`/proc/${pid}/cmdline`) ?? "").replace(/\0+$/, "").replaceAll("\0", " ")
-  const command = text === "" ? `[${(read(`/proc/${pid}/comm`) ?? "?").trim()}]` : text
-  return command.length > 200 ? `${command.slice(0, 200)}…` : command
+  const bytes = Buffer.from(read(`/proc/${pid}/cmdline`) ?? "", "latin1")
+  const command = bytes.toString("utf8").replace(/\0+$/, "").replaceAll("\0", " ")
+  return command === "" ? `[${(read(`/proc/${pid}/comm`) ?? "?").trim()}]` : command
 }
 
 /** The marks in a process's environment; none when it may not be read. */
@@ -105,27 +105,27 @@ const lastPid = (): number | undefined => {
 /** A spawn is young when the whole range of pids (at least 32,768) cannot have been handed out since. */
 const youngMillis = 1_000
 
+/** More than so many pids to visit one by one are no short cut. */
+const fewPids = 8
+
 /**
- * The pids that may be descendants of a young spawn: the kernel hands them out upwards, so only those between its own
- * and the last one can be, less those of our other spawns. Undefined when that cannot be said in a few words. This
- * keeps the end of a short process cheap, however many processes the machine has.
+ * The pids from `first` up to the last one handed out, less those of our own spawns: the kernel hands them out
+ * upwards, so the descendants of a young spawn are among these. Undefined when they are not few.
  */
-const fewCandidates = (
-  query: GroupQuery,
-  isSpawn: (pid: number, withinMillis: number) => boolean,
-): ReadonlyArray<number> | undefined => {
-  if (query.ageMillis >= youngMillis || query.leaderEndedAt === undefined) return undefined
+const pidsSince = (
+  first: number,
+  isSpawn: (pid: number) => boolean,
+): { readonly pids: ReadonlyArray<number>; readonly last: number } | undefined => {
   const last = lastPid()
-  const first = query.leader.pid + 1
   // Smaller: the kernel has started over at the bottom.
-  if (last === undefined || last < query.leader.pid || last - first > 256) return undefined
-  const candidates: Array<number> = []
+  if (last === undefined || last < first - 1 || last - first > 256) return undefined
+  const pids: Array<number> = []
   for (let pid = first; pid <= last; pid++) {
-    if (isSpawn(pid, query.ageMillis)) continue
-    candidates.push(pid)
-    if (candidates.length > 8) return undefined
+    if (isSpawn(pid)) continue
+    pids.push(pid)
+    if (pids.length > fewPids) return undefined
   }
-  return candidates
+  return { pids, last }
 }
 
 const pidsPerTurn = 256
@@ -155,94 +155,169 @@ const recentSpawns = () => {
 }
 
 /** Collects the members of several spawns, one process after the other. */
-const collector = (queries: ReadonlyArray<GroupQuery>) => {
-  const found: Array<Array<Member>> = queries.map(() => [])
-  const byGroup = new Map<number, number>()
-  const byMark = new Map<string, number>()
-  let oldest = Infinity
-  queries.forEach(({ leader, mark }, index) => {
-    byGroup.set(leader.pid, index)
-    byMark.set(mark, index)
-    oldest = Math.min(oldest, Number(leader.startTime))
-  })
+class Collector {
+  private readonly found: ReadonlyArray<Array<Member>>
+  private readonly byGroup = new Map<number, number>()
+  private readonly byMark = new Map<string, number>()
+  /** The spawns whose leader's pid was given to somebody else: then their group had become empty. */
+  private readonly reused = new Set<number>()
+  private readonly oldest: number
 
-  const visit = (pid: number): void => {
+  constructor(private readonly queries: ReadonlyArray<GroupQuery>) {
+    this.found = queries.map(() => [])
+    let oldest = Infinity
+    queries.forEach(({ leader, mark }, index) => {
+      this.byGroup.set(leader.pid, index)
+      this.byMark.set(mark, index)
+      oldest = Math.min(oldest, Number(leader.startTime))
+    })
+    this.oldest = oldest
+  }
+
+  leads(pid: number): boolean {
+    return this.byGroup.has(pid)
+  }
+
+  /** Looks at one process; false when it had gone by then, and may have left another in its place. */
+  visit(pid: number): boolean {
     const stat = statOf(pid)
+    if (stat === undefined || isDead(stat)) return false
+    const led = this.byGroup.get(pid)
+    if (led !== undefined && stat.startTime !== this.queries[led]!.leader.startTime) this.reused.add(led)
     // Nothing that started before the oldest of them descends from any of them.
-    if (stat === undefined || isDead(stat) || Number(stat.startTime) < oldest) return
-    const add = (index: number, marked: boolean): void => {
-      const { leader, leaderEndedAt } = queries[index]!
-      found[index]!.push({
-        pid,
-        parentPid: stat.parentPid,
-        groupId: stat.groupId,
-        startTime: stat.startTime,
-        command: commandOf(pid),
-        inGroup: stat.groupId === leader.pid,
-        proven: marked || leaderEndedAt === undefined || Number(stat.startTime) <= Number(leaderEndedAt),
-      })
-    }
+    if (Number(stat.startTime) < this.oldest) return true
     const marked = new Set<number>()
     for (const mark of marksOf(pid)) {
-      const index = byMark.get(mark)
+      const index = this.byMark.get(mark)
       if (index !== undefined) marked.add(index)
     }
-    for (const index of marked) add(index, true)
-    const grouped = byGroup.get(stat.groupId) ?? byGroup.get(stat.sessionId)
-    if (grouped !== undefined && !marked.has(grouped)) add(grouped, false)
+    for (const index of marked) this.add(index, pid, stat, true)
+    const grouped = this.byGroup.get(stat.groupId) ?? this.byGroup.get(stat.sessionId)
+    if (grouped !== undefined && !marked.has(grouped)) this.add(grouped, pid, stat, false)
+    return true
   }
-  return { found, visit, leads: (pid: number) => byGroup.has(pid) }
+
+  /**
+   * What was found for each query. Members of a group that has no proven member are left out: its id has been given
+   * to strangers, and waiting for what will never be signalled helps nobody.
+   */
+  members(): ReadonlyArray<ReadonlyArray<Member>> {
+    return this.found.map((members, index) => {
+      const vouched = !this.reused.has(index) && members.some(({ inGroup, proven }) => inGroup && proven)
+      return vouched ? members : members.filter(({ proven }) => proven)
+    })
+  }
+
+  private add(index: number, pid: number, stat: Stat, marked: boolean): void {
+    const { leader, leaderEndedAt } = this.queries[index]!
+    this.found[index]!.push({
+      pid,
+      parentPid: stat.parentPid,
+      groupId: stat.groupId,
+      startTime: stat.startTime,
+      command: commandOf(pid),
+      inGroup: stat.groupId === leader.pid,
+      proven: marked || leaderEndedAt === undefined || Number(stat.startTime) <= Number(leaderEndedAt),
+    })
+  }
 }
 
+/**
+ * How often a look is repeated because processes ended while it went on. One that ends between being listed and being
+ * visited may have started another; only when none does is the list known to have been complete.
+ */
+const rounds = 50
+
+const unsteady = (): Error => new Error("its processes come and go too fast to be listed")
+
 /** Looks at every process but our other children, a few at a time. */
-const look = async (
+const lookAtAll = async (
   queries: ReadonlyArray<GroupQuery>,
   own: ReadonlySet<number>,
 ): Promise<ReadonlyArray<ReadonlyArray<Member>>> => {
-  const { found, leads, visit } = collector(queries)
-  const candidates = allPids().filter((pid) => leads(pid) || (!own.has(pid) && pid !== process.pid))
-  for (let start = 0; start < candidates.length; start += pidsPerTurn) {
-    if (start > 0) await new Promise((resume) => setImmediate(resume))
-    for (const pid of candidates.slice(start, start + pidsPerTurn)) visit(pid)
+  const collector = new Collector(queries)
+  const seen = new Set<number>()
+  for (let round = 0; round < rounds; round++) {
+    const fresh = allPids().filter(
+      (pid) => !seen.has(pid) && (collector.leads(pid) || (!own.has(pid) && pid !== process.pid)),
+    )
+    let steady = true
+    for (let start = 0; start < fresh.length; start += pidsPerTurn) {
+      if (start > 0) await new Promise((resume) => setImmediate(resume))
+      for (const pid of fresh.slice(start, start + pidsPerTurn)) {
+        seen.add(pid)
+        if (!collector.visit(pid)) steady = false
+      }
+    }
+    if (steady) return collector.members()
   }
-  return found
+  throw unsteady()
+}
+
+/**
+ * The members of a young spawn whose leader has ended, by a look at the few processes that have started since. This
+ * keeps the end of a short process cheap, however many processes the machine has. Undefined when it cannot be so.
+ */
+const lookAtFew = (
+  query: GroupQuery,
+  isSpawn: (pid: number, withinMillis: number) => boolean,
+): ReadonlyArray<Member> | undefined => {
+  if (query.ageMillis >= youngMillis || query.leaderEndedAt === undefined) return undefined
+  const collector = new Collector([query])
+  let first = query.leader.pid + 1
+  for (let round = 0; round < rounds; round++) {
+    const since = pidsSince(first, (pid) => isSpawn(pid, query.ageMillis))
+    if (since === undefined) return undefined
+    // One that has gone may have started another, which then is among those that come next.
+    const steady = since.pids.map((pid) => collector.visit(pid)).every(Boolean)
+    if (steady) return collector.members()[0]!
+    first = since.last + 1
+  }
+  return undefined
 }
 
 const unreadable = (cause: unknown) => new TableUnreadable({ reason: systemReason(cause) })
+
+/** The kernel counts 100 ticks a second for those who read /proc. */
+const millisPerTick = 10
 
 /** The process table of Linux. */
 export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
   const bootId = (read("/proc/sys/kernel/random/boot_id") ?? "unknown").trim()
   const own = new Set<number>()
   const recent = recentSpawns()
-  const lookAtAll = Batch.make((queries: ReadonlyArray<GroupQuery>) => look(queries, own), unreadable)
-  const identify = (pid: number): ProcessIdentity | undefined => {
-    const stat = statOf(pid)
-    return stat === undefined || isDead(stat)
-      ? undefined
-      : new ProcessIdentity({ pid, startTime: stat.startTime, bootId })
-  }
+  const look = Batch.make((queries: ReadonlyArray<GroupQuery>) => lookAtAll(queries, own), unreadable)
   return {
-    identify: (pid) => Effect.try({ try: () => identify(pid), catch: unreadable }),
+    identify: (pid) =>
+      Effect.try({
+        try: () => {
+          const stat = statOf(pid)
+          return stat === undefined || isDead(stat)
+            ? undefined
+            : new ProcessIdentity({ pid, startTime: stat.startTime, bootId })
+        },
+        catch: unreadable,
+      }),
     // An unreaped child has an entry, be it a zombie's.
     identifyChild: (pid) =>
       Effect.try({
-        try: () => new ProcessIdentity({ pid, startTime: statOf(pid)?.startTime ?? "unknown", bootId }, true),
+        try: () => new ProcessIdentity({ pid, startTime: statOf(pid)?.startTime ?? "0", bootId }, true),
         catch: unreadable,
       }),
-    now: () => {
-      // Seconds with two decimals: the kernel's 100 user-space ticks a second.
-      const [uptime] = (read("/proc/uptime") ?? "").split(" ")
-      return String(Math.ceil(Number(uptime) * 100))
+    // Two more: both the start and the lifetime are rounded.
+    endOf: ({ startTime }, millis) => String(Number(startTime) + Math.ceil(millis / millisPerTick) + 2),
+    isStill: ({ pid, startTime }) => {
+      try {
+        return statOf(pid)?.startTime === startTime
+      } catch {
+        return false
+      }
     },
     membersOf: (query) =>
       Effect.suspend(() => {
         try {
-          const few = fewCandidates(query, recent.within)
-          if (few === undefined) return lookAtAll(query)
-          const { found, visit } = collector([query])
-          for (const pid of few) visit(pid)
-          return Effect.succeed(found[0]!)
+          const few = lookAtFew(query, recent.within)
+          return few === undefined ? look(query) : Effect.succeed(few)
         } catch (cause) {
           return Effect.fail(unreadable(cause))
         }

@@ -6,7 +6,7 @@ import * as Child from "./Child.js"
 import type { Guardian } from "./Guardian.js"
 import type { Process, StopOptions, StopReport } from "./Process.js"
 import type { ProcessGroup } from "./ProcessGroup.js"
-import type { ProcessOutput } from "./ProcessOutput.js"
+import type { Hub } from "./ProcessOutput.js"
 import type { ProcessSpec } from "./ProcessSpec.js"
 import type { ProcessTable } from "./ProcessTable.js"
 import type { Signal } from "./Signal.js"
@@ -28,18 +28,20 @@ export class LiveProcess implements Process {
     private readonly services: Services,
     private readonly child: Child.Child,
     private readonly group: ProcessGroup,
-    readonly output: ProcessOutput,
+    readonly output: Hub,
     readonly spec: ProcessSpec,
     readonly command: string,
     readonly redact: (text: string) => string,
   ) {
     const { guardian, table } = services
-    const { pid } = child
-    guardian.watch(group.leader)
-    table.setOwn(pid, true)
-    child.process.once("exit", (code, signal) => {
-      table.setOwn(pid, false)
-      group.leaderEnded(Child.exitStatus(code, signal))
+    const { leader } = group
+    guardian.watch(leader)
+    table.setOwn(leader.pid, true)
+    child.onExit((status) => {
+      table.setOwn(leader.pid, false)
+      const endedAt = group.leaderEnded(status)
+      if (group.isEmpty()) guardian.unwatch(leader)
+      else guardian.leaderEnded(leader, endedAt)
     })
   }
 
@@ -65,7 +67,7 @@ export class LiveProcess implements Process {
 
   readonly exitNow = () => this.group.endedAs()
 
-  readonly write = (bytes: Uint8Array | string) => Stdio.write(this.pid, this.pipe, bytes)
+  readonly write = (bytes: Uint8Array | string) => Stdio.writeTo(this.pid, this.pipe, bytes)
 
   readonly signal = (signal: Signal) => this.group.signal(signal)
 
@@ -93,6 +95,11 @@ export class LiveProcess implements Process {
     })
   }
 
+  /** Nobody will stop it any more: this program must not wait for it. */
+  abandon(): void {
+    Child.abandon(this.child, this.output)
+  }
+
   private get pipe() {
     return this.spec.stdin === "pipe" ? this.child.process.stdin : null
   }
@@ -102,7 +109,8 @@ export class LiveProcess implements Process {
 export const release = (process: LiveProcess): Effect.Effect<void> =>
   Effect.flatMap(process.stopAndLetGo(), ({ survivors }) => {
     if (survivors.length === 0) return Effect.void
-    const list = survivors.map(({ command, pid }) => `${pid} ${process.redact(command)}`).join(", ")
+    process.abandon()
+    const list = survivors.map(({ command, pid }) => `${pid} ${command}`).join(", ")
     return Effect.logError(
       `${process.command} (pid ${process.pid}) was stopped, but processes of it survived: ${list}`,
     )

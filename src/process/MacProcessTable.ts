@@ -71,12 +71,12 @@ export const select = (
         parentPid: row.parentPid,
         groupId: row.groupId,
         startTime: row.startTime,
-        command: row.command.replace(/ [A-Za-z_]\w*=.*$/s, "").slice(0, 200),
+        command: row.command.replace(/ [A-Za-z_]\w*=.*$/s, ""),
         inGroup,
         proven:
           marked ||
           leaderEndedAt === undefined ||
-          Date.parse(`${row.startTime} UTC`) <= Date.parse(`${leaderEndedAt} UTC`),
+          Date.parse(`${row.startTime} UTC`) <= Date.parse(leaderEndedAt),
       })
     }
     return members
@@ -115,7 +115,8 @@ export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
     identifyChild: (pid) =>
       Effect.map(identify(pid), (found) => found ?? new ProcessIdentity({ pid, startTime: "ended", bootId })),
     // ps rounds down to the second.
-    now: () => new Date().toUTCString().replace(/^(\w+), (\d+) (\w+) (\d+) ([\d:]+) GMT$/, "$1 $3 $2 $5 $4"),
+    endOf: ({ startTime }, millis) => new Date(Date.parse(`${startTime} UTC`) + millis + 2_000).toUTCString(),
+    isStill: () => true,
     membersOf: Batch.make(async (queries: ReadonlyArray<GroupQuery>) => {
       const { stdout } = await run("ps", ["-axwwE", "-o", columns], options)
       return select(rowsOf(stdout), queries, own)

@@ -5,11 +5,12 @@
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type { ExitStatus } from "./ExitStatus.js"
+import type { Redact } from "./Mask.js"
 import { StopReport } from "./Process.js"
 import type { ProcessIdentity } from "./ProcessIdentity.js"
 import type { Member, ProcessTable, TableUnreadable } from "./ProcessTable.js"
@@ -25,7 +26,7 @@ export interface StopPlan {
 type Sent = "sent" | "gone" | "refused"
 
 /** kill(2), never with a pid that means "everything" or "my own group". */
-const kill = (target: number, signal: Signal, ownGroup: number): Sent => {
+const kill = (target: number, signal: Signal | 0, ownGroup: number): Sent => {
   const id = Math.abs(target)
   if (!Number.isInteger(target) || id <= 1 || id === process.pid || id === ownGroup) return "refused"
   try {
@@ -35,6 +36,9 @@ const kill = (target: number, signal: Signal, ownGroup: number): Sent => {
     return (cause as NodeJS.ErrnoException).code === "ESRCH" ? "gone" : "refused"
   }
 }
+
+/** Long command lines are cut for people, after masked values have been replaced. */
+const cut = (command: string): string => (command.length > 200 ? `${command.slice(0, 200)}…` : command)
 
 /** The group led by a process that has just been spawned, and is not yet reaped. */
 export class ProcessGroup implements Stopping.Target {
@@ -47,14 +51,23 @@ export class ProcessGroup implements Stopping.Target {
     readonly leader: ProcessIdentity,
     private readonly mark: string,
     private readonly table: Context.Tag.Service<ProcessTable>,
+    /** By the monotonic clock of the system. */
     private readonly spawnedAt: bigint,
+    private readonly redact: Redact,
   ) {}
 
-  /** To be called once, when the leader has been reaped. */
-  leaderEnded(status: ExitStatus): void {
-    this.leaderEndedAt = this.table.now()
+  /** To be called once, when the leader has been reaped. Answers when that was. */
+  leaderEnded(status: ExitStatus): string {
+    const lived = Number(process.hrtime.bigint() - this.spawnedAt) / 1e6
     this.status = status
+    this.leaderEndedAt = this.table.endOf(this.leader, lived)
     Deferred.unsafeDone(this.exited, Effect.succeed(status))
+    return this.leaderEndedAt
+  }
+
+  /** Whether the group is empty for certain. Cheap, and needs no file; false proves nothing. */
+  isEmpty(): boolean {
+    return this.hasEnded() && kill(-this.leader.pid, 0, this.table.ownGroup) === "gone"
   }
 
   /** Waits for the end of the leader. */
@@ -73,13 +86,17 @@ export class ProcessGroup implements Stopping.Target {
 
   /** Every live process of it. */
   get members(): Effect.Effect<ReadonlyArray<Member>, TableUnreadable> {
-    return Effect.flatMap(Clock.currentTimeNanos, (now) =>
+    return Effect.suspend(() =>
       this.table.membersOf({
         leader: this.leader,
         mark: this.mark,
         leaderEndedAt: this.leaderEndedAt,
-        ageMillis: Number(now - this.spawnedAt) / 1e6,
+        ageMillis: Number(process.hrtime.bigint() - this.spawnedAt) / 1e6,
       }),
+    ).pipe(
+      Effect.map((found) =>
+        found.map((member) => ({ ...member, command: cut(this.redact(member.command)) })),
+      ),
     )
   }
 
@@ -95,7 +112,10 @@ export class ProcessGroup implements Stopping.Target {
   signalEscapees(signal: Signal, found: ReadonlyArray<Member>): ReadonlyArray<Member> {
     return found.filter(
       (member) =>
-        !member.inGroup && member.proven && kill(member.pid, signal, this.table.ownGroup) === "sent",
+        !member.inGroup &&
+        member.proven &&
+        this.table.isStill(member) &&
+        kill(member.pid, signal, this.table.ownGroup) === "sent",
     )
   }
 
@@ -113,7 +133,7 @@ export class ProcessGroup implements Stopping.Target {
   /** See `Process.stop`. */
   stop(plan: StopPlan): Effect.Effect<StopReport> {
     return Effect.flatMap(Clock.currentTimeNanos, (now) => {
-      const deadline = plan.signal === "SIGKILL" ? now : now + Duration.unsafeToNanos(plan.grace)
+      const deadline = plan.signal === "SIGKILL" ? now : Stopping.after(now, plan.grace)
       const stopping = new Stopping.Stopping(plan.signal, deadline)
       if (this.stopping !== undefined) return this.join(stopping)
       return this.hasEnded() ? this.endIfEmpty(stopping, now) : this.begin(stopping)

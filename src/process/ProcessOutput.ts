@@ -46,7 +46,8 @@ export interface ProcessOutput {
   readonly subscribeLines: (listener: (line: OutputLine) => void, onEnd?: () => void) => () => void
   /**
    * Subscribes, and gives everything from then on as a stream that ends with the output. At most `bufferBytes`
-   * (default 1 MiB) wait for a slow reader. The scope ends the subscription.
+   * (default 1 MiB; each chunk counts 128 more than its length) wait for a slow reader. The scope ends the
+   * subscription.
    */
   readonly stream: (options?: {
     readonly bufferBytes?: number
@@ -63,6 +64,7 @@ export interface ProcessOutput {
 
 /** The writable side, held by whoever reads the pipes. */
 export interface Hub extends ProcessOutput {
+  readonly whenFull: "drop" | "block"
   readonly offer: (source: Source, bytes: Uint8Array) => void
   readonly end: () => void
   /** Tells the producer to pause (`true`) and to go on (`false`); only where `whenFull` is `block`. */
@@ -80,10 +82,17 @@ export interface Options {
   readonly whenFull?: "drop" | "block"
 }
 
+/** What a chunk costs besides its bytes: a reader must not be buried in tiny ones. */
+const chunkOverhead = 128
+
+const weightOf = (chunk: Chunk): number => chunk.bytes.length + chunkOverhead
+
 /** What one reader of `stream` has not taken yet. */
 class Buffered {
   private chunks: Array<Chunk> = []
-  private bytes = 0
+  /** Those before it were dropped, and are cut off now and then. */
+  private head = 0
+  private weight = 0
   private missedBytes = 0
   private over = false
   private isFull = false
@@ -98,16 +107,22 @@ class Buffered {
 
   readonly add = (chunk: Chunk): void => {
     this.chunks.push(chunk)
-    this.bytes += chunk.bytes.length
-    if (this.onFull !== undefined) this.setFull(this.bytes >= this.capacity)
-    else {
-      while (this.bytes > this.capacity && this.chunks.length > 0) {
-        const lost = this.chunks.shift()!.bytes.length
-        this.bytes -= lost
-        this.missedBytes += lost
-      }
-    }
+    this.weight += weightOf(chunk)
+    if (this.onFull !== undefined) this.setFull(this.weight >= this.capacity)
+    else this.drop()
     this.wake?.()
+  }
+
+  private drop(): void {
+    while (this.weight > this.capacity && this.head < this.chunks.length) {
+      const lost = this.chunks[this.head++]!
+      this.weight -= weightOf(lost)
+      this.missedBytes += lost.bytes.length
+    }
+    if (this.head > 1_024 && this.head * 2 > this.chunks.length) {
+      this.chunks = this.chunks.slice(this.head)
+      this.head = 0
+    }
   }
 
   readonly end = (): void => {
@@ -138,9 +153,11 @@ class Buffered {
   })
 
   private take(): Array<Chunk | Gap> {
-    const { chunks, missedBytes } = this
+    const { missedBytes } = this
+    const chunks = this.head === 0 ? this.chunks : this.chunks.slice(this.head)
     this.chunks = []
-    this.bytes = 0
+    this.head = 0
+    this.weight = 0
     this.missedBytes = 0
     this.setFull(false)
     return missedBytes > 0 ? [{ _tag: "Gap", missedBytes }, ...chunks] : chunks
@@ -163,7 +180,7 @@ class HubImpl implements Hub {
   private fullReaders = 0
   private tellPressure: ((full: boolean) => void) | undefined
 
-  constructor(private readonly blocks: boolean) {}
+  constructor(readonly whenFull: "drop" | "block") {}
 
   get ended(): Effect.Effect<void> {
     return Deferred.await(this.done)
@@ -229,7 +246,10 @@ class HubImpl implements Hub {
   stream({ bufferBytes = 1_048_576 }: { readonly bufferBytes?: number } = {}) {
     return Effect.acquireRelease(
       Effect.sync(() => {
-        const buffered = new Buffered(bufferBytes, this.blocks ? (full) => this.setPressure(full) : undefined)
+        const buffered = new Buffered(
+          bufferBytes,
+          this.whenFull === "block" ? (full) => this.setPressure(full) : undefined,
+        )
         return { buffered, unsubscribe: this.subscribe(buffered.add, buffered.end) }
       }),
       ({ buffered, unsubscribe }) =>
@@ -266,4 +286,4 @@ class HubImpl implements Hub {
 }
 
 /** A hub with no reader. */
-export const make = (options: Options = {}): Hub => new HubImpl(options.whenFull === "block")
+export const make = (options: Options = {}): Hub => new HubImpl(options.whenFull ?? "drop")

@@ -1,6 +1,5 @@
 /** Starts processes. The only place in Holdfast where one comes to life. */
 import { randomBytes } from "node:crypto"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -10,7 +9,7 @@ import * as Child from "./Child.js"
 import { type Attempt, diagnose } from "./Diagnosis.js"
 import * as Environment from "./Environment.js"
 import * as Guardian from "./Guardian.js"
-import type { InvalidSpec } from "./InvalidSpec.js"
+import { InvalidSpec } from "./InvalidSpec.js"
 import * as LinuxProcessTable from "./LinuxProcessTable.js"
 import * as MacProcessTable from "./MacProcessTable.js"
 import * as Mask from "./Mask.js"
@@ -21,7 +20,6 @@ import * as ProcessOutput from "./ProcessOutput.js"
 import * as ProcessSpec from "./ProcessSpec.js"
 import { ProcessTable } from "./ProcessTable.js"
 import { type SpawnError, SpawnFailed } from "./SpawnError.js"
-import * as Stdio from "./Stdio.js"
 import * as Tracing from "./Tracing.js"
 
 /** Options of `spawn`. */
@@ -38,7 +36,8 @@ export class ProcessSpawner extends Context.Tag("holdfast/process/ProcessSpawner
     readonly owner: string
     /**
      * Starts a process in a session and group of its own. Closing the scope stops it (stop signal, grace period,
-     * KILL, until the group is empty) and waits for that, whatever way the scope closes.
+     * KILL, until the group is empty) and waits for that, whatever way the scope closes. Interrupted when the
+     * spawner's own layer has been closed.
      */
     readonly spawn: (
       spec: ProcessSpec.Input,
@@ -56,19 +55,9 @@ export class UnsupportedPlatform extends Schema.TaggedError<UnsupportedPlatform>
   }
 }
 
-/** The identity of a child just started. A child that cannot be identified could never be stopped safely. */
-const identify = ({ table }: Services, { pid }: Child.Child, command: string) =>
-  table.identifyChild(pid).pipe(
-    Effect.mapError(({ message }) => {
-      // Not reaped yet: the group cannot be anybody else's.
-      process.kill(-pid, "SIGKILL")
-      return new SpawnFailed({ command, code: "EMFILE", reason: message })
-    }),
-  )
-
 /** Starts one process and gives its handle, which the caller has to release. */
 const start = Effect.fnUntraced(function* (
-  services: Services,
+  { guardian, table }: Services,
   spec: ProcessSpec.ProcessSpec,
   env: Mask.Variables,
   mark: string,
@@ -78,15 +67,18 @@ const start = Effect.fnUntraced(function* (
   const command = Mask.formatCommand(spec.command, redact)
   const [program, ...args] = spec.command
   const attempt: Attempt = { program, args, cwd: spec.cwd, env, shown: command, redact }
-  yield* Effect.mapError(services.guardian.ensure, (cause) =>
+  yield* Effect.mapError(guardian.ensure, (cause) =>
     diagnose({ ...attempt, program: "/bin/sh", cwd: "/" }, cause),
   )
-  const child = yield* Child.start(spec, attempt)
-  const spawnedAt = yield* Clock.currentTimeNanos
-  const identity = yield* identify(services, child, command)
-  const group = new ProcessGroup(identity, mark, services.table, spawnedAt)
-  Stdio.drain(child.process, output)
-  Stdio.feed(child.process.stdin, spec)
+  const child = yield* Child.start(spec, attempt, output)
+  const spawnedAt = process.hrtime.bigint()
+  const identity = yield* Effect.mapError(table.identifyChild(child.pid), ({ reason }) => {
+    // What cannot be identified could never be stopped safely.
+    child.kill()
+    return new SpawnFailed({ command, code: "EMFILE", reason })
+  })
+  const group = new ProcessGroup(identity, mark, table, spawnedAt, redact)
+  const services = { guardian, table }
   return new LiveProcess(services, child, group, output, ProcessSpec.redacted(spec, redact), command, redact)
 })
 
@@ -97,17 +89,21 @@ const make = (owner: string) =>
 
     // What is still alive when this service ends, though the scopes it was spawned in are open.
     const live = new Set<LiveProcess>()
-    yield* Effect.addFinalizer(() =>
-      Effect.forEach([...live], release, { concurrency: "unbounded", discard: true }),
-    )
-    const spawn = (spec: ProcessSpec.ProcessSpec, { output }: SpawnOptions) => {
+    let isClosed = false
+    yield* Effect.addFinalizer(() => {
+      isClosed = true
+      return Effect.forEach([...live], release, { concurrency: "unbounded", discard: true })
+    })
+
+    const spawn = (spec: ProcessSpec.ProcessSpec, output: ProcessOutput.Hub) => {
       const mark = `${owner}.${spawned++}`
-      const hub = output ?? ProcessOutput.make({ whenFull: spec.whenFull })
       return Effect.flatMap(Environment.resolve(spec, owner, mark), (env) =>
         // Acquired without interruption: either there is no child, or its release is registered.
         Effect.acquireRelease(
-          Effect.tap(start(services, spec, env, mark, hub), (child) => {
+          Effect.tap(start(services, spec, env, mark, output), (child) => {
             live.add(child)
+            // Closed while this one was on its way: its release is up to us.
+            return isClosed ? Effect.andThen(release(child), Effect.interrupt) : Effect.void
           }),
           (child) =>
             Effect.map(release(child), () => {
@@ -121,12 +117,27 @@ const make = (owner: string) =>
       owner,
       spawn: (input, options = {}) =>
         Tracing.withSpan(
-          Effect.flatMap(ProcessSpec.make(input), (spec) => spawn(spec, options)),
+          Effect.flatMap(ProcessSpec.make(input), (spec) =>
+            Effect.flatMap(outputFor(spec, options), (output) => spawn(spec, output)),
+          ),
           "ProcessSpawner.spawn",
           () => ({ unit: input?.unit, job: input?.job }),
         ),
     })
   })
+
+/** The hub that was given, or a new one. One that drops cannot make a process wait. */
+const outputFor = (
+  { whenFull }: ProcessSpec.ProcessSpec,
+  { output }: SpawnOptions,
+): Effect.Effect<ProcessOutput.Hub, InvalidSpec> => {
+  if (output === undefined) return Effect.sync(() => ProcessOutput.make({ whenFull }))
+  if (whenFull === "drop" || output.whenFull === whenFull) return Effect.succeed(output)
+  const allowed = 'expected an `output` made with whenFull "block", or "drop"'
+  return Effect.fail(
+    new InvalidSpec({ what: "process spec", issues: [{ field: "whenFull", value: '"block"', allowed }] }),
+  )
+}
 
 /** The table of processes of the system this runs on. */
 const platformTable = Layer.suspend(() => {

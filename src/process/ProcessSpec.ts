@@ -3,7 +3,6 @@
  * itself), so that a bad one is refused before anything is started.
  */
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as InvalidSpec from "./InvalidSpec.js"
 import * as Mask from "./Mask.js"
@@ -112,21 +111,22 @@ export type ProcessSpec = typeof ProcessSpec.Type
 /** What a caller writes. */
 export type Input = typeof ProcessSpec.Encoded
 
-const decode = InvalidSpec.decoder("process spec", ProcessSpec)
+/** A wrong spec may be anything at all, its mask too. */
+const redactFor = (input: Input): Mask.Redact => {
+  const { env, mask } = (input ?? {}) as { readonly env?: unknown; readonly mask?: unknown }
+  return Mask.make(Array.isArray(mask) ? mask : [], Object.assign({}, process.env, env))
+}
 
 /**
  * Decodes a description, or fails with `InvalidSpec` naming each bad field, its value and what is allowed. The values
  * of masked variables are not shown in it.
  */
-export const make = (input: Input): Effect.Effect<ProcessSpec, InvalidSpec.InvalidSpec> =>
-  Effect.mapError(decode(input), (error) => {
-    const { env, mask } = (input ?? {}) as Partial<Input>
-    const redact = Mask.make(Array.isArray(mask) ? mask : [], { ...process.env, ...env })
-    return new InvalidSpec.InvalidSpec({
-      what: error.what,
-      issues: error.issues.map((issue) => ({ ...issue, value: redact(issue.value) })),
-    })
-  })
+export const make = InvalidSpec.decoder("process spec", ProcessSpec, redactFor)
+
+const redactFile = <T>(target: T, redact: Mask.Redact): T =>
+  typeof target === "object" && target !== null && "file" in target
+    ? { ...target, file: redact(String(target.file)) }
+    : target
 
 /** The spec as it may be shown: masked values replaced wherever they stand, given input bytes left out. */
 export const redacted = (spec: ProcessSpec, redact: Mask.Redact): ProcessSpec => ({
@@ -138,5 +138,14 @@ export const redacted = (spec: ProcessSpec, redact: Mask.Redact): ProcessSpec =>
       spec.mask.includes(name) ? Mask.placeholder : redact(value),
     ]),
   ),
-  stdin: typeof spec.stdin === "object" && "bytes" in spec.stdin ? { bytes: "" } : spec.stdin,
+  envFiles: spec.envFiles.map(redact),
+  ...(spec.cwd !== undefined && { cwd: redact(spec.cwd) }),
+  ...(spec.unit !== undefined && { unit: redact(spec.unit) }),
+  ...(spec.job !== undefined && { job: redact(spec.job) }),
+  stdin:
+    typeof spec.stdin === "object" && "bytes" in spec.stdin
+      ? { bytes: Mask.placeholder }
+      : redactFile(spec.stdin, redact),
+  stdout: redactFile(spec.stdout, redact),
+  stderr: redactFile(spec.stderr, redact),
 })

@@ -59,8 +59,17 @@ export class ProcessTable extends Context.Tag("holdfast/process/ProcessTable")<
      * been handed out again.
      */
     readonly identifyChild: (pid: number) => Effect.Effect<ProcessIdentity, TableUnreadable>
-    /** Now, in the unit of `startTime`. */
-    readonly now: () => string
+    /**
+     * When a leader ended that lived for `millis`, in the unit of `startTime`; rather a moment too late. It opens no
+     * file: there may be no descriptor left at the time of an exit. (A machine that slept meanwhile makes it too
+     * early: then less can be proven.)
+     */
+    readonly endOf: (leader: ProcessIdentity, millis: number) => string
+    /**
+     * Whether a process just found is still the one that has this pid. False when that cannot be told; macOS has no
+     * quick way to tell and trusts the look.
+     */
+    readonly isStill: (process: ProcessInfo) => boolean
     /**
      * Every live process of a spawn. Looked up after the call, never answered from an earlier look; calls that wait
      * at the same time share one look at the table.

@@ -16,10 +16,6 @@ export const parse = (name: string): Signal | undefined => {
   return known.has(full) ? (full as Signal) : undefined
 }
 
-/** The signal with that number; undefined when this system has none. */
-export const fromNumber = (number: number): Signal | undefined =>
-  names.find((name) => constants.signals[name] === number)
-
 const allowed = "expected the name of a signal, such as TERM, INT, HUP or KILL"
 
 /** Decodes any spelling of a signal's name to the full one. */

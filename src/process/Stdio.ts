@@ -1,6 +1,6 @@
 /** The three standard streams of a process, as its spec asks for them. */
 import type { ChildProcess, StdioOptions } from "node:child_process"
-import { closeSync, constants, fstatSync, openSync } from "node:fs"
+import { closeSync, constants, openSync, type Stats, statSync } from "node:fs"
 import { resolve } from "node:path"
 import type { Writable } from "node:stream"
 import * as Effect from "effect/Effect"
@@ -17,10 +17,16 @@ export interface Opened {
   readonly close: () => void
 }
 
-// Without O_NONBLOCK the opening of a FIFO that nobody reads would stop this program.
-const appendFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NONBLOCK
-const replaceFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK
-const readFlags = constants.O_RDONLY | constants.O_NONBLOCK
+// O_NOCTTY: a terminal given as a file must not become this program's. O_APPEND in both: the two outputs of a process
+// may go to one file.
+const write = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOCTTY
+const appendFlags = write
+const replaceFlags = write | constants.O_TRUNC
+const readFlags = constants.O_RDONLY | constants.O_NOCTTY
+
+/** What a descriptor for a process can be opened from. Opening a FIFO that nobody reads would stop this program. */
+const isUsable = (stat: Stats | undefined): boolean =>
+  stat === undefined || stat.isFile() || stat.isCharacterDevice()
 
 /** Opens the files that the spec names, relative ones in its `cwd`. They are closed again when one of them fails. */
 export const open = (spec: ProcessSpec, redact: Redact): Effect.Effect<Opened, FileUnusable> =>
@@ -34,12 +40,11 @@ export const open = (spec: ProcessSpec, redact: Redact): Effect.Effect<Opened, F
       const unusable = (reason: string) =>
         new FileUnusable({ field, path: redact(path), reason: redact(reason) })
       try {
-        const descriptor = openSync(path, flags, 0o644)
-        descriptors.push(descriptor)
-        const stat = fstatSync(descriptor)
-        if (!stat.isFile() && !stat.isCharacterDevice()) {
+        if (!isUsable(statSync(path, { throwIfNoEntry: false }))) {
           throw unusable("it is neither a regular file nor a device")
         }
+        const descriptor = openSync(path, flags, 0o644)
+        descriptors.push(descriptor)
         return descriptor
       } catch (cause) {
         throw cause instanceof FileUnusable ? cause : unusable(systemReason(cause))
@@ -94,7 +99,7 @@ export const feed = (stdin: Writable | null, spec: ProcessSpec): void => {
 }
 
 /** Writes to a `stdin` that is a pipe. */
-export const write = (
+export const writeTo = (
   pid: number,
   pipe: Writable | null,
   bytes: Uint8Array | string,

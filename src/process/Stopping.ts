@@ -29,6 +29,13 @@ export interface Target {
   readonly signalEscapees: (signal: Signal, found: ReadonlyArray<Member>) => ReadonlyArray<Member>
 }
 
+/** No deadline: some three hundred years. */
+const never = 10n ** 19n
+
+/** The time `duration` after `start`, by the monotonic clock. */
+export const after = (start: bigint, duration: Duration.Duration): bigint =>
+  Duration.isFinite(duration) ? start + Duration.unsafeToNanos(duration) : start + never
+
 /** One stop, which any number of callers wait for. */
 export class Stopping {
   /** Completed with the report, once. */
@@ -64,17 +71,20 @@ class Record {
 
   constructor(private readonly target: Target) {}
 
-  /** Signals what was found; with CONT after it, as only those who are awake can do what they are told. */
-  strike(signal: Signal, found: ReadonlyArray<Member>, alsoGroup: boolean): boolean {
+  /**
+   * Signals what was found; with CONT after it, as only those who are awake can do what they are told. What was tried
+   * counts as sent, though the system may have refused it.
+   */
+  strike(signal: Signal, found: ReadonlyArray<Member>, alsoGroup: boolean): void {
     const strays = this.target.signalEscapees(signal, found)
-    const reached = (alsoGroup && this.target.signalGroup(signal, found)) || strays.length > 0
-    if (reached && this.sent.at(-1) !== signal) this.sent.push(signal)
+    const reached = alsoGroup && this.target.signalGroup(signal, found)
+    const tried = found.some((member) => alsoGroup || !member.inGroup)
+    if ((reached || tried) && this.sent.at(-1) !== signal) this.sent.push(signal)
     for (const stray of strays) this.escapees.set(keyOf(stray), stray.pid)
     if (signal !== "SIGKILL") {
       if (alsoGroup) this.target.signalGroup("SIGCONT", found)
       this.target.signalEscapees("SIGCONT", found)
     }
-    return reached
   }
 }
 
@@ -98,7 +108,8 @@ const settle = Effect.fnUntraced(function* (
   deadline: () => bigint,
 ) {
   // Before the first look: a signal needs no file descriptor, a look does.
-  let groupTold = !target.hasEnded() && record.strike(signal, [], true)
+  let groupTold = !target.hasEnded()
+  if (groupTold) record.strike(signal, [], true)
   const told = new Set<string>()
   let millis = firstPauseMillis
   while (true) {
@@ -107,7 +118,8 @@ const settle = Effect.fnUntraced(function* (
       const members = found.value
       if (target.hasEnded() && members.length === 0) return nothing
       if (signal === "SIGKILL") {
-        // Again and again: what forks faster than we look must not get away.
+        // Again and again, and quickly while new ones come: what forks faster than we look must not get away.
+        if (members.some((member) => !told.has(keyOf(member)))) millis = firstPauseMillis
         record.strike(signal, members, true)
       } else {
         // Once each. A second TERM makes many programs drop what they are about to save, and what a process
@@ -115,8 +127,8 @@ const settle = Effect.fnUntraced(function* (
         const news = members.filter((member) => member.inGroup || !told.has(keyOf(member)))
         record.strike(signal, news, !groupTold)
         groupTold = true
-        for (const member of members) told.add(keyOf(member))
       }
+      for (const member of members) told.add(keyOf(member))
     }
     if ((yield* Clock.currentTimeNanos) >= deadline()) return found
     yield* pause(target, stopping, millis, deadline())
@@ -132,7 +144,7 @@ export const run = Effect.fnUntraced(function* (target: Target, stopping: Stoppi
   let left: Option.Option<ReadonlyArray<Member>> = Option.none()
   if (isGentle) left = yield* settle(target, stopping, record, stopping.signal, () => stopping.deadline)
   if (left !== nothing) {
-    const patience = (yield* Clock.currentTimeNanos) + Duration.unsafeToNanos(killPatience)
+    const patience = after(yield* Clock.currentTimeNanos, killPatience)
     left = yield* settle(target, stopping, record, "SIGKILL", () => patience)
   }
   const endedAt = yield* Clock.currentTimeNanos

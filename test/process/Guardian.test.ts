@@ -1,5 +1,8 @@
 import { spawn as bareSpawn } from "node:child_process"
-import { resolve } from "node:path"
+import { once } from "node:events"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
@@ -156,32 +159,85 @@ describe("the guardian", () => {
     }),
   )
 
-  it.scopedLive("leaves a pid alone that was handed out again", () =>
+  it.live("that is stopped by SIGSTOP does not hold up the end of its layer", () =>
     Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const guardian = Context.get(
+        yield* Layer.buildWithScope(Guardian.layer(owner), scope),
+        Guardian.Guardian,
+      )
+      yield* guardian.ensure
+      const pid = guardian.pid()!
+      process.kill(pid, "SIGSTOP")
+      yield* Scope.close(scope, Exit.void)
+      assert.isFalse(isAlive(pid))
+      assert.isTrue(Exit.isInterrupted(yield* Effect.exit(guardian.ensure)))
+    }),
+  )
+
+  it.scopedLive("is not fooled by programs of the user's that have the names of the system's", () =>
+    Effect.gen(function* () {
+      const directory = mkdtempSync(join(tmpdir(), "holdfast-path-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(directory, { recursive: true })))
+      writeFileSync(join(directory, "grep"), "#!/bin/sh\nexit 1\n", { mode: 0o755 })
+      const doomed = yield* spawnTalking({
+        command: program(`
+          const spawner = yield* ProcessSpawner.ProcessSpawner
+          const child = yield* spawner.spawn({ command: ["/bin/sh", "-c", "setsid sleep 60 & echo pids $!; wait"] })
+          child.output.subscribeLines(({ text }) => console.log(text))
+          yield* Effect.never
+        `),
+        env: { PATH: `${directory}:${process.env.PATH}` },
+      })
+      const pids = pidsOf(yield* doomed.line("pids"))
+      process.kill(doomed.pid, "SIGKILL")
+      yield* eventually("the escapee is dead", () => !pids.some(isAlive))
+    }).pipe(provide),
+  )
+
+  /** The start time of a process, and the pid of a group whose leader has gone: that of a `sleep` in it. */
+  const startOf = (pid: number): number =>
+    Number(readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)!.split(" ")[19])
+  const orphaned = Effect.gen(function* () {
+    const leader = bareSpawn("/bin/sh", ["-c", "sleep 60 & echo $!"], { detached: true, env: {} })
+    const [text] = yield* Effect.promise(() => once(leader.stdout, "data"))
+    yield* Effect.promise(() => once(leader, "exit"))
+    const pid = Number(String(text))
+    yield* Effect.addFinalizer(() => Effect.sync(() => isAlive(pid) && process.kill(pid, "SIGKILL")))
+    return { group: leader.pid!, pid }
+  })
+
+  it.scopedLive("leaves pids and groups alone that were handed out again", () =>
+    Effect.gen(function* () {
+      if (process.platform !== "linux") return
       const bystander = bareSpawn("sleep", ["60"], { detached: true, stdio: "ignore" })
       yield* Effect.addFinalizer(() => Effect.sync(() => bystander.kill("SIGKILL")))
       const ours = bareSpawn("sleep", ["60"], { detached: true, stdio: "ignore" })
       yield* Effect.addFinalizer(() => Effect.sync(() => ours.kill("SIGKILL")))
+      const orphan = yield* orphaned
+      const stranger = yield* orphaned
       const doomed = yield* spawnTalking({
         command: program(`
           const { Guardian, layer } = yield* Effect.promise(() => import("${guardianModule}"))
           const context = yield* Layer.build(layer("${owner}"))
           const guardian = Context.get(context, Guardian)
-          const { readFileSync } = yield* Effect.promise(() => import("node:fs"))
-          const start = (pid) => readFileSync("/proc/" + pid + "/stat", "latin1").split(") ").at(-1).split(" ")[19]
           yield* guardian.ensure
-          guardian.watch({ pid: ${ours.pid}, startTime: start(${ours.pid}) })
+          guardian.watch({ pid: ${ours.pid}, startTime: "${startOf(ours.pid!)}" })
           guardian.watch({ pid: ${bystander.pid}, startTime: "1" })
+          guardian.watch({ pid: ${orphan.group}, startTime: "1" })
+          guardian.leaderEnded({ pid: ${orphan.group} }, "${startOf(orphan.pid)}")
+          guardian.leaderEnded({ pid: ${stranger.group} }, "${startOf(stranger.pid) - 1}")
           setImmediate(() => console.log("guardian", guardian.pid()))
           yield* Effect.never
         `),
       })
-      if (process.platform !== "linux") return
       const [guardian] = pidsOf(yield* doomed.line("guardian"))
       process.kill(doomed.pid, "SIGKILL")
       yield* eventually("the guardian has done its work", () => !isAlive(guardian!))
-      assert.isFalse(isAlive(ours.pid!))
-      assert.isTrue(isAlive(bystander.pid!))
+      assert.isFalse(isAlive(ours.pid!), "a group whose leader lives")
+      assert.isFalse(isAlive(orphan.pid), "one whose leader is gone")
+      assert.isTrue(isAlive(bystander.pid!), "another leader with that pid")
+      assert.isTrue(isAlive(stranger.pid), "a group with that id that is younger than the leader's end")
     }).pipe(provide),
   )
 })

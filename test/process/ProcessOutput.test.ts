@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
@@ -8,7 +9,13 @@ import * as FastCheck from "effect/FastCheck"
 import * as LineSplitter from "../../src/process/LineSplitter.js"
 import * as ProcessOutput from "../../src/process/ProcessOutput.js"
 import * as ProcessSpawner from "../../src/process/ProcessSpawner.js"
-import { sh } from "./support.js"
+import { eventually, sh } from "./support.js"
+
+/** Waits until a process sleeps. */
+const asleep = (pid: number) =>
+  process.platform === "linux"
+    ? eventually("it sleeps", () => /\) S /.test(readFileSync(`/proc/${pid}/stat`, "latin1")))
+    : Effect.void
 
 const bytes = (text: string) => Buffer.from(text)
 
@@ -91,7 +98,7 @@ describe("output", () => {
   it.scoped("a slow reader is told how many bytes it missed; a quick one misses none", () =>
     Effect.gen(function* () {
       const hub = ProcessOutput.make()
-      const slow = yield* hub.stream({ bufferBytes: 10 })
+      const slow = yield* hub.stream({ bufferBytes: 2 * (4 + 128) })
       const quick: Array<string> = []
       hub.subscribe((chunk) => quick.push(Buffer.from(chunk.bytes).toString()))
       for (const text of ["aaaa", "bbbb", "cccc", "dddd"]) hub.offer("stdout", bytes(text))
@@ -137,7 +144,10 @@ describe("output", () => {
           Stream.runFold(0, (sum, item) => sum + (item._tag === "Chunk" ? item.bytes.length : 0)),
           Effect.fork,
         )
-        const flood = yield* spawner.spawn({ command: sh("head -c 5000000 /dev/zero"), whenFull }, { output })
+        const flood = yield* spawner.spawn(
+          { command: ["head", "-c", "5000000", "/dev/zero"], whenFull },
+          { output },
+        )
         yield* Deferred.await(started)
         if (whenFull === "drop") {
           yield* flood.exit
@@ -145,6 +155,12 @@ describe("output", () => {
           yield* Deferred.succeed(held, undefined)
           assert.isBelow(yield* Fiber.join(reader), 5_000_000)
         } else {
+          // It has filled the reader's buffer, the hub's pipe and its own, and waits: more than that is not read.
+          yield* eventually("the pipe is full", () => output.bytes() >= 100_000)
+          const read = output.bytes()
+          yield* asleep(flood.pid)
+          assert.strictEqual(output.bytes(), read)
+          assert.isUndefined(flood.exitNow())
           yield* Deferred.succeed(held, undefined)
           yield* flood.exit
           assert.strictEqual(yield* Fiber.join(reader), 5_000_000)

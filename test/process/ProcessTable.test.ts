@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
 import * as Batch from "../../src/process/Batch.js"
 import { Exited } from "../../src/process/ExitStatus.js"
 import * as Linux from "../../src/process/LinuxProcessTable.js"
@@ -57,21 +59,23 @@ describe("the table of Linux", () => {
     }).pipe(Effect.provide(Linux.layer)),
   )
 
-  it.scopedLive("a member that started after its leader's end, without a mark, is not proven", () =>
-    Effect.gen(function* () {
-      if (!linux) return
-      const table = yield* ProcessTable
-      const child = bareSpawn("sleep", ["60"], { detached: true, stdio: "ignore", env: {} })
-      yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
-      const leader = (yield* table.identify(child.pid!))!
-      const proven = (extra: Partial<GroupQuery>) =>
-        Effect.map(table.membersOf(query(leader, { ageMillis: 60_000, ...extra })), (members) =>
-          members.map((member) => member.proven),
-        )
-      assert.deepStrictEqual(yield* proven({}), [true])
-      assert.deepStrictEqual(yield* proven({ leaderEndedAt: table.now() }), [true])
-      assert.deepStrictEqual(yield* proven({ leaderEndedAt: String(Number(leader.startTime) - 1) }), [false])
-    }).pipe(Effect.provide(Linux.layer)),
+  it.scopedLive(
+    "a process that started after the leader's end and has no mark belongs to somebody else",
+    () =>
+      Effect.gen(function* () {
+        if (!linux) return
+        const table = yield* ProcessTable
+        const child = bareSpawn("sleep", ["60"], { detached: true, stdio: "ignore", env: {} })
+        yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
+        const leader = (yield* table.identify(child.pid!))!
+        const proven = (extra: Partial<GroupQuery>) =>
+          Effect.map(table.membersOf(query(leader, { ageMillis: 60_000, ...extra })), (members) =>
+            members.map((member) => member.proven),
+          )
+        assert.deepStrictEqual(yield* proven({}), [true])
+        assert.deepStrictEqual(yield* proven({ leaderEndedAt: table.endOf(leader, 1_000) }), [true])
+        assert.deepStrictEqual(yield* proven({ leaderEndedAt: String(Number(leader.startTime) - 1) }), [])
+      }).pipe(Effect.provide(Linux.layer)),
   )
 })
 
@@ -170,25 +174,34 @@ describe("a batch", () => {
 
 describe("a group", () => {
   /** A table that answers what it is told to. */
-  const table = (members: () => ReadonlyArray<Member> | TableUnreadable): ProcessTable["Type"] => ({
+  const table = (members: () => ReadonlyArray<Member>): ProcessTable["Type"] => ({
     identify: () => Effect.succeed(undefined),
     identifyChild: (pid) => Effect.succeed(identity(pid, "0")),
-    now: () => "0",
-    membersOf: () =>
-      Effect.suspend(() => {
-        const answer = members()
-        return answer instanceof TableUnreadable ? Effect.fail(answer) : Effect.succeed(answer)
-      }),
+    endOf: () => "0",
+    isStill: () => true,
+    membersOf: () => Effect.sync(members),
     setOwn: () => {},
     ownGroup: 1,
   })
+
+  const group = (pid: number, answers: ProcessTable["Type"]) =>
+    new ProcessGroup(identity(pid, "0"), "owner.0", answers, 0n, (text) => text.replaceAll("secret", "***"))
 
   const bystander = Effect.acquireRelease(
     Effect.sync(() => bareSpawn("sleep", ["60"], { detached: true, stdio: "ignore" })),
     (child) => Effect.sync(() => child.kill("SIGKILL")),
   )
 
-  const plan = { signal: "SIGTERM", grace: 20 } as const
+  const member = (pid: number, extra: Partial<Member>): Member => ({
+    pid,
+    parentPid: 1,
+    groupId: pid,
+    startTime: "9",
+    command: "sleep secret",
+    inGroup: true,
+    proven: false,
+    ...extra,
+  })
 
   for (const inGroup of [true, false]) {
     it.scopedLive(
@@ -196,40 +209,80 @@ describe("a group", () => {
       () =>
         Effect.gen(function* () {
           const other = yield* bystander
-          const member: Member = {
-            pid: other.pid!,
-            parentPid: 1,
-            groupId: other.pid!,
-            startTime: "9",
-            command: "sleep 60",
-            inGroup,
-            proven: false,
-          }
-          const found = () => [member]
-          const group = new ProcessGroup(identity(other.pid!, "0"), "owner.0", table(found), 0n)
+          let looks = 0
+          const found = () => (looks++ < 5 ? [member(other.pid!, { inGroup })] : [])
+          const ended = group(other.pid!, table(found))
           // The leader's pid was handed out again after its end.
-          group.leaderEnded(new Exited({ code: 0 }))
-          assert.isFalse(yield* group.signal("SIGTERM"))
-          const stop = yield* Effect.fork(group.stop({ ...plan, grace: 20 } as never))
-          yield* Fiber.interrupt(stop)
+          ended.leaderEnded(new Exited({ code: 0 }))
+          assert.isFalse(yield* ended.signal("SIGTERM"))
+          yield* ended.stop({ signal: "SIGTERM", grace: Duration.zero })
+          assert.isAbove(looks, 5)
           assert.isTrue(isAlive(other.pid!))
         }),
     )
   }
 
-  it.live("never signals pid 1, every process, or the program's own group, whatever it is told", () =>
+  it.scopedLive("never signals a pid that was handed out again between the look and the signal", () =>
+    Effect.gen(function* () {
+      const other = yield* bystander
+      const found = () => [member(other.pid!, { inGroup: false, proven: true })]
+      const ended = group(other.pid!, { ...table(found), isStill: () => false })
+      ended.leaderEnded(new Exited({ code: 0 }))
+      assert.isFalse(yield* ended.signal("SIGKILL"))
+      assert.isTrue(isAlive(other.pid!))
+    }),
+  )
+
+  it.live("never signals pid 1, every process, or this program, whatever it is told", () =>
     Effect.gen(function* () {
       for (const pid of [0, 1, -1, process.pid]) {
-        const group = new ProcessGroup(
-          identity(pid, "0"),
-          "owner.0",
-          table(() => []),
-          0n,
+        assert.isFalse(
+          yield* group(
+            pid,
+            table(() => []),
+          ).signal("SIGCONT"),
         )
-        assert.isFalse(yield* group.signal("SIGCONT"))
       }
-      const own = { ...table(() => []), ownGroup: 4242 }
-      assert.isFalse(yield* new ProcessGroup(identity(4242, "0"), "owner.0", own, 0n).signal("SIGCONT"))
+    }),
+  )
+
+  it.scopedLive("never signals the program's own group", () =>
+    Effect.gen(function* () {
+      const other = yield* bystander
+      const answers = table(() => [])
+      assert.isTrue(yield* group(other.pid!, answers).signal("SIGCONT"))
+      assert.isFalse(yield* group(other.pid!, { ...answers, ownGroup: other.pid! }).signal("SIGCONT"))
+    }),
+  )
+
+  it.effect("what survives KILL is reported, masked, and may be tried again", () =>
+    Effect.gen(function* () {
+      let there = true
+      const found = () => (there ? [member(4_194_305, { inGroup: false, proven: true })] : [])
+      const ended = group(4_194_304, table(found))
+      ended.leaderEnded(new Exited({ code: 0 }))
+      const stop = yield* Effect.fork(ended.stop({ signal: "SIGTERM", grace: Duration.seconds(1) }))
+      yield* TestClock.adjust("10 seconds")
+      const report = yield* Fiber.join(stop)
+      assert.deepStrictEqual(
+        report.survivors.map(({ command, pid }) => ({ command, pid })),
+        [{ command: "sleep ***", pid: 4_194_305 }],
+      )
+      assert.deepStrictEqual(report.sent, ["SIGTERM", "SIGKILL"])
+      assert.isTrue(report.escalated)
+      there = false
+      assert.deepStrictEqual((yield* ended.stop({ signal: "SIGTERM", grace: Duration.zero })).survivors, [])
+    }),
+  )
+
+  it.effect("a table that cannot be read is not taken for an empty one", () =>
+    Effect.gen(function* () {
+      const unreadable = { ...table(() => []), membersOf: () => new TableUnreadable({ reason: "EMFILE" }) }
+      const ended = group(4_194_304, unreadable)
+      ended.leaderEnded(new Exited({ code: 0 }))
+      const stop = yield* Effect.fork(ended.stop({ signal: "SIGTERM", grace: Duration.seconds(1) }))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(stop)).survivors.length, 1)
     }),
   )
 })

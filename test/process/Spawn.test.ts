@@ -5,6 +5,7 @@ import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as ExitStatus from "../../src/process/ExitStatus.js"
+import * as ProcessOutput from "../../src/process/ProcessOutput.js"
 import * as ProcessSpawner from "../../src/process/ProcessSpawner.js"
 import { node, sh, spawnTalking } from "./support.js"
 
@@ -127,6 +128,26 @@ describe("spawn", () => {
     }).pipe(Effect.provide(ProcessSpawner.layer)),
   )
 
+  it.scopedLive("both outputs may go to one file, replaced", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporary
+      const file = join(directory, "both.log")
+      writeFileSync(file, "old")
+      const both = { file, append: false }
+      yield* run({ command: sh("echo 1; echo 2 >&2; echo 3; echo 4 >&2"), stdout: both, stderr: both })
+      assert.strictEqual(readFileSync(file, "utf8"), "1\n2\n3\n4\n")
+    }).pipe(Effect.provide(ProcessSpawner.layer)),
+  )
+
+  it.scopedLive("an output that drops cannot be asked to make the process wait", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        spawn({ command: ["true"], whenFull: "block" }, { output: ProcessOutput.make() }),
+      )
+      assert.include(error.message, "whenFull")
+    }).pipe(Effect.provide(ProcessSpawner.layer)),
+  )
+
   it.scopedLive("a full disk does not stop a process that writes to it", () =>
     Effect.gen(function* () {
       if (process.platform !== "linux") return
@@ -245,6 +266,43 @@ describe("masks", () => {
         assert.notInclude(error.message, secret)
         assert.notInclude(JSON.stringify(error), secret)
       }
+    }).pipe(Effect.provide(ProcessSpawner.layer)),
+  )
+
+  it.scopedLive("no quoting, cutting or encoding hides a masked value from its mask", () =>
+    Effect.gen(function* () {
+      for (const value of ['he said "open\\sesame"', "x".repeat(203), "pässwörd9"]) {
+        const env = { TOKEN: value }
+        const error = yield* Effect.flip(spawn({ command: ["true", `${value}\0`], env, mask: ["TOKEN"] }))
+        for (const part of [value, JSON.stringify(value).slice(1, -1), value.slice(0, 30)]) {
+          assert.notInclude(error.message, part)
+        }
+        const file = join(yield* temporary, value.slice(0, 100).replaceAll("/", "-"))
+        const mask = { env: { TOKEN: value, FILE: file }, mask: ["TOKEN", "FILE"] }
+        const child = yield* spawn({
+          ...mask,
+          command: sh(`: ${"y".repeat(150)}; sleep 60; : '${value}'`),
+          stdout: { file },
+          unit: `unit of ${value}`,
+        })
+        const members = yield* child.members
+        assert.isAbove(members.length, 0)
+        assert.notInclude(JSON.stringify(members), value.slice(0, 30))
+        assert.notInclude(JSON.stringify(child.spec), value.slice(0, 30))
+      }
+    }).pipe(Effect.provide(ProcessSpawner.layer)),
+  )
+
+  it.scopedLive("an env file that cannot be used is refused without its values", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporary
+      writeFileSync(join(directory, ".env"), `TOKEN=abc\0${secret}\n`)
+      const error = yield* Effect.flip(
+        spawn({ command: ["true"], cwd: directory, envFiles: [".env"], mask: ["TOKEN"] }),
+      )
+      assert.strictEqual(error._tag, "FileUnusable")
+      assert.include(error.message, "NUL")
+      assert.notInclude(error.message, secret)
     }).pipe(Effect.provide(ProcessSpawner.layer)),
   )
 

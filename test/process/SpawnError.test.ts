@@ -77,6 +77,21 @@ describe("a spawn that the system refuses", () => {
     }),
   )
 
+  it.scopedLive("a FIFO as program, and a script that is its own interpreter, are told apart at once", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporary
+      const spawner = yield* ProcessSpawner.ProcessSpawner
+      const fifo = join(directory, "fifo")
+      yield* Effect.flatMap(spawner.spawn({ command: ["mkfifo", "-m", "755", fifo] }), ({ exit }) => exit)
+      const error = yield* fail({ command: [fifo] })
+      assert.strictEqual(error._tag, "NotExecutable")
+      assert.include(error.message, "not a regular file")
+      const own = join(directory, "own")
+      writeFileSync(own, `#!${own}\n`, { mode: 0o755 })
+      assert.strictEqual((yield* fail({ command: [own] }))._tag, "NotExecutable")
+    }).pipe(Effect.provide(ProcessSpawner.layer)),
+  )
+
   it.live("argument list too long: says how long, and what to do instead", () =>
     Effect.gen(function* () {
       const error = yield* fail({ command: ["true", "x".repeat(300_000)] })
@@ -127,6 +142,26 @@ describe("a spawn that the system refuses", () => {
       )
       assert.match(result, /TooManyOpenFiles 1 Could not start sleep 60: .*ulimit -n/)
       assert.include(result, 'again {"code":0,"_tag":"Exited"}')
+    }).pipe(Effect.provide(ProcessSpawner.layer)),
+  )
+
+  it.scopedLive("an exit while no file descriptor is free is noticed, and harms nobody", () =>
+    Effect.gen(function* () {
+      const result = yield* runToEnd(
+        sh(`ulimit -n 400; exec "$0" --input-type=module -e "$1"`),
+        process.execPath,
+        distProgram(`
+          const { closeSync, openSync } = yield* Effect.promise(() => import("node:fs"))
+          const spawner = yield* ProcessSpawner.ProcessSpawner
+          const child = yield* spawner.spawn({ command: ["sleep", "0.3"], stdout: "null", stderr: "null" })
+          const taken = []
+          try { while (true) taken.push(openSync("/dev/null", "r")) } catch {}
+          const status = yield* child.exit
+          for (const descriptor of taken) closeSync(descriptor)
+          console.log(JSON.stringify(status), (yield* child.stop()).survivors.length)
+        `),
+      )
+      assert.include(result, '{"code":0,"_tag":"Exited"} 0')
     }).pipe(Effect.provide(ProcessSpawner.layer)),
   )
 

@@ -1,4 +1,7 @@
 import { spawn as bareSpawn } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -6,6 +9,12 @@ import * as Fiber from "effect/Fiber"
 import * as ExitStatus from "../../src/process/ExitStatus.js"
 import * as ProcessSpawner from "../../src/process/ProcessSpawner.js"
 import { eventually, isAlive, node, pidsOf, sh, spawnTalking } from "./support.js"
+
+/** Runs a script to its end. */
+const run = (script: string) =>
+  Effect.flatMap(ProcessSpawner.ProcessSpawner, (spawner) =>
+    Effect.flatMap(spawner.spawn({ command: sh(script) }), ({ exit }) => exit),
+  )
 
 const grace = Duration.millis(200)
 const provide = Effect.provide(ProcessSpawner.layer)
@@ -141,6 +150,58 @@ describe("stop", () => {
       const report = yield* process.stop({ grace })
       assert.deepStrictEqual(report.survivors, [])
       assert.deepStrictEqual(yield* process.members, [])
+    }).pipe(provide),
+  )
+
+  it.scopedLive("a process that hops from one short-lived session to the next is caught", () =>
+    Effect.gen(function* () {
+      if (process.platform !== "linux") return
+      const directory = mkdtempSync(join(tmpdir(), "holdfast-hop-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(directory, { recursive: true })))
+      const hop = join(directory, "hop")
+      writeFileSync(
+        hop,
+        `#!/bin/sh\n[ -e ${directory}/stop ] && exit\necho x >> ${directory}/beat\nsetsid ${hop} > /dev/null 2>&1 < /dev/null &\nexit 0\n`,
+        { mode: 0o755 },
+      )
+      yield* Effect.addFinalizer(() => Effect.sync(() => writeFileSync(join(directory, "stop"), "")))
+      const process_ = yield* spawnTalking({ command: [hop] })
+      yield* eventually("it hops", () => readFileSync(join(directory, "beat")).length > 20)
+      const report = yield* process_.stop({ grace: Duration.millis(50) })
+      assert.deepStrictEqual(report.survivors, [])
+      const beats = readFileSync(join(directory, "beat")).length
+      // Long enough for dozens of hops.
+      yield* run("sleep 0.3")
+      assert.strictEqual(readFileSync(join(directory, "beat")).length, beats)
+    }).pipe(provide),
+  )
+
+  it.scopedLive("an escapee that is stopped is woken to be told", () =>
+    Effect.gen(function* () {
+      const process = yield* spawnTalking({
+        command: sh(`
+          setsid sh -c 'trap "echo told; exit" TERM; echo pid $$; while :; do sleep 0.05; done' &
+          wait
+        `),
+      })
+      const [escapee] = pidsOf(yield* process.line("pid"))
+      globalThis.process.kill(escapee!, "SIGSTOP")
+      const report = yield* process.stop()
+      assert.isFalse(report.escalated)
+      assert.include(process.output.tail(), "told")
+    }).pipe(provide),
+  )
+
+  it.scopedLive("a grace without end waits, and can be hastened", () =>
+    Effect.gen(function* () {
+      const process = yield* spawnTalking({
+        command: sh("trap 'echo term' TERM; echo ready; while :; do sleep 0.05; done"),
+      })
+      yield* process.line("ready")
+      const stop = yield* Effect.fork(process.stop({ grace: Duration.infinity }))
+      yield* process.line("term")
+      yield* process.stop({ grace: Duration.zero })
+      assert.isTrue((yield* Fiber.join(stop)).escalated)
     }).pipe(provide),
   )
 

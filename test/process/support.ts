@@ -1,5 +1,5 @@
 /** What the tests of real processes share. */
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -76,3 +76,18 @@ export const node = (script: string): [string, ...Array<string>] => [process.exe
 
 /** The pids that a line `a b c` lists. */
 export const pidsOf = (text: string): ReadonlyArray<number> => text.trim().split(/\s+/).map(Number)
+
+/** The live processes that carry this owner's mark; Linux only. */
+export const marked = (owner: string): ReadonlyArray<number> =>
+  readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return (
+          readFileSync(`/proc/${pid}/environ`, "latin1").includes(`HOLDFAST_OWNER=${owner}`) && isAlive(pid)
+        )
+      } catch {
+        return false
+      }
+    })
