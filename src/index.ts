@@ -1,6 +1,7 @@
 /**
  * Holdfast, the library: one namespace per module, from the ground up. Each is also a subpath of its own, such as
- * `holdfast/process/ProcessSpawner`. What is not named here, and in the `exports` of package.json, is internal.
+ * `holdfast/process/ProcessSpawner`. What is not named here, and in the `exports` of package.json, is internal. Two
+ * load native code and are subpaths only: `holdfast/job/SqliteJobStore` and `holdfast/job/StoreLock`.
  */
 export * as ExitStatus from "./process/ExitStatus.js"
 export * as InvalidSpec from "./process/InvalidSpec.js"
@@ -26,3 +27,18 @@ export * as ProbeResult from "./probe/ProbeResult.js"
 export * as ProbeSpec from "./probe/ProbeSpec.js"
 export * as Prober from "./probe/Prober.js"
 export * as Readiness from "./probe/Readiness.js"
+export * as FileWatcher from "./output/FileWatcher.js"
+export * as LogCursor from "./output/LogCursor.js"
+export * as LogError from "./output/LogError.js"
+export * as LogFollow from "./output/LogFollow.js"
+export * as LogPattern from "./output/LogPattern.js"
+export * as LogSilence from "./output/LogSilence.js"
+export * as LogTail from "./output/LogTail.js"
+export * as JobEvent from "./job/JobEvent.js"
+export * as JobId from "./job/JobId.js"
+export * as JobQuery from "./job/JobQuery.js"
+export * as JobRecord from "./job/JobRecord.js"
+export * as JobSpec from "./job/JobSpec.js"
+export * as JobState from "./job/JobState.js"
+export * as JobStore from "./job/JobStore.js"
+export * as StoreError from "./job/StoreError.js"

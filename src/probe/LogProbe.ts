@@ -1,7 +1,7 @@
 /** The `log` probe: watches the instance's output from the moment it is made, and remembers the first match. */
-import { createContext, Script } from "node:vm"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as LinePattern from "../process/LinePattern.js"
 import * as LineSplitter from "../process/LineSplitter.js"
 import type { Source } from "../process/ProcessOutput.js"
 import type { LogPlan } from "./ProbePlan.js"
@@ -9,36 +9,6 @@ import { type Passed, ProbeFailure, quote } from "./ProbeResult.js"
 
 /** How much of what was written before is looked at: what `ProcessOutput.tail` keeps. */
 const tailBytes = 8_192
-
-/** How long a pattern may take for the lines of one chunk, in milliseconds. A harmless one takes microseconds. */
-const patience = 100
-
-const script = new Script("run()")
-let room: { run?: () => RegExpExecArray | null } | undefined
-
-/**
- * The first match in the lines. A regular expression may take for ever on one line, and nothing else would run
- * meanwhile; only a script with a timeout can be cut off.
- */
-const search = (pattern: RegExp, lines: ReadonlyArray<string>): RegExpExecArray | "too-slow" | undefined => {
-  room ??= createContext({})
-  room.run = () => {
-    for (const line of lines) {
-      const match = pattern.exec(line)
-      if (match !== null) return match
-    }
-    return null
-  }
-  // Twice, as it may be the machine that was held up.
-  for (let attempt = 1; attempt <= 2; attempt++) {
-    try {
-      return (script.runInContext(room, { timeout: patience }) as RegExpExecArray | null) ?? undefined
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw cause
-    }
-  }
-  return "too-slow"
-}
 
 /**
  * Watches until its scope closes; what comes out is the check. The last 8 KiB of what was written before count too.
@@ -73,20 +43,15 @@ export const watch = (
 
         const test = (lines: ReadonlyArray<string>): void => {
           if (verdict !== undefined || lines.length === 0) return
-          const match = search(pattern, lines)
-          if (match === undefined) return
-          if (match === "too-slow") {
-            verdict = fail(
-              "error",
-              `has lines that take more than ${patience} ms to be matched with ${shown}. Write it without repetitions inside of repetitions`,
-            )
-          } else {
-            const outputs: Record<string, string> = {}
-            for (const [name, value] of Object.entries(match.groups ?? {})) {
-              if (value !== undefined) outputs[name] = value
-            }
-            verdict = Effect.succeed({ outputs, peers: [] })
-          }
+          const result = LinePattern.search(pattern, lines)
+          if (result === undefined) return
+          verdict =
+            result._tag === "Match"
+              ? Effect.succeed({ outputs: LinePattern.groupsOf(result.match), peers: [] })
+              : fail(
+                  "error",
+                  `has a line that takes more than ${LinePattern.limitMillis} ms to be matched with ${shown}. Write it without repetitions inside of repetitions`,
+                )
           unsubscribe()
           onVerdict()
         }

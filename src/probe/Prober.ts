@@ -18,7 +18,7 @@ import * as LogProbe from "./LogProbe.js"
 import * as ProbePlan from "./ProbePlan.js"
 import { type Passed, ProbeFailure, type ProbeSuccess } from "./ProbeResult.js"
 import * as TcpProbe from "./TcpProbe.js"
-import * as Wake from "./Wake.js"
+import * as Wake from "../process/Wake.js"
 
 /** A probe attached to an instance. */
 export interface AttachedProbe {

@@ -1,0 +1,106 @@
+/**
+ * One program per root. The lock is a transaction on a database of its own that is held for as long as the program
+ * lives: the kernel lets go of it when the program dies, however that happens. A file beside it says who holds it.
+ */
+import * as fs from "node:fs"
+import { join } from "node:path"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as SqlDatabase from "./SqlDatabase.js"
+import type { StoreError } from "./StoreError.js"
+import { StoreLocked } from "./StoreError.js"
+
+/** Who holds a root. */
+export const StoreOwner = Schema.Struct({
+  pid: Schema.Int,
+  /** Where it answers, once it does. */
+  address: Schema.optional(Schema.String),
+  /** Since when, in milliseconds since the epoch. */
+  since: Schema.Int,
+})
+export type StoreOwner = typeof StoreOwner.Type
+
+/** A lock that is held. */
+export interface StoreLock {
+  /** Says where its owner answers. */
+  readonly announce: (address: string) => Effect.Effect<void, StoreError>
+}
+
+const ownerFile = (root: string): string => join(root, "daemon.json")
+
+const decodeOwner = Schema.decodeUnknownOption(Schema.parseJson(StoreOwner))
+
+/**
+ * Who says that it holds a root: to find the daemon of a root, or to name it. It may have died since; only the lock
+ * itself is proof. Undefined when there is no such file, or none that can be read.
+ */
+export const ownerOf = (root: string): Effect.Effect<StoreOwner | undefined> =>
+  Effect.sync(() => {
+    try {
+      return Option.getOrUndefined(decodeOwner(fs.readFileSync(ownerFile(root), "utf8")))
+    } catch {
+      return undefined
+    }
+  })
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === "EPERM"
+  }
+}
+
+const write = (root: string, owner: StoreOwner): Effect.Effect<void, StoreError> =>
+  Effect.try({
+    try: () => {
+      const draft = `${ownerFile(root)}.${owner.pid}`
+      fs.writeFileSync(draft, `${JSON.stringify(owner)}\n`, { mode: 0o600 })
+      fs.renameSync(draft, ownerFile(root))
+    },
+    catch: SqlDatabase.meaning(ownerFile(root)),
+  })
+
+/**
+ * Takes the lock of a root, which must be there, for the length of the scope. Fails at once with `StoreLocked` when
+ * another program, or another store of this one, holds it.
+ */
+export const acquire = (
+  root: string,
+  address?: string,
+): Effect.Effect<StoreLock, StoreLocked | StoreError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const path = join(root, "jobs.lock")
+    yield* Effect.try({ try: () => SqlDatabase.createPrivate(path), catch: SqlDatabase.meaning(path) })
+    const database = yield* Effect.mapError(SqlDatabase.open(path), SqlDatabase.meaning(path))
+    yield* Effect.acquireRelease(
+      // Nothing is ever written: the lock needs no journal, and no room on the disk.
+      Effect.ignore(database.run("PRAGMA journal_mode = MEMORY")).pipe(
+        Effect.zipRight(database.run("BEGIN EXCLUSIVE")),
+        Effect.catchAll((error): Effect.Effect<never, StoreLocked | StoreError> =>
+          SqlDatabase.codeOf(error).startsWith("SQLITE_BUSY")
+            ? Effect.flatMap(ownerOf(root), (owner) =>
+                Effect.fail(new StoreLocked({ root, pid: owner?.pid, address: owner?.address })),
+              )
+            : Effect.fail(SqlDatabase.meaning(path)(error)),
+        ),
+        // Whoever has just taken it has not yet said so, or has just died and is being buried.
+        Effect.retry({
+          schedule: Schedule.intersect(Schedule.spaced("20 millis"), Schedule.recurs(25)),
+          while: (error) => error._tag === "StoreLocked" && (error.pid === undefined || !isAlive(error.pid)),
+        }),
+      ),
+      () => Effect.ignore(database.run("ROLLBACK")),
+    )
+    const since = yield* Clock.currentTimeMillis
+    const own: StoreOwner = { pid: process.pid, address, since }
+    yield* Effect.acquireRelease(write(root, own), () =>
+      Effect.sync(() => fs.rmSync(ownerFile(root), { force: true })),
+    )
+    return { announce: (address) => write(root, { ...own, address }) }
+  })
