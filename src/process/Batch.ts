@@ -7,6 +7,12 @@ interface Waiting<Q, A, E> {
 }
 
 /**
+ * Between two looks is about as long a rest as a look takes, at most this, in milliseconds: questions that trickle in,
+ * such as the ends of a thousand processes, are answered together.
+ */
+const longestRest = 30
+
+/**
  * A function whose concurrent calls are answered by one run of `look`. A call that comes while a look is under way
  * waits for the next one, so an answer is never older than its question. A `look` that rejects fails every caller
  * it was for, with what `onError` makes of the cause.
@@ -17,17 +23,24 @@ export const make = <Q, A, E>(
 ): ((query: Q) => Effect.Effect<A, E>) => {
   let waiting: Array<Waiting<Q, A, E>> = []
   let running = false
+  /** When the last look was over, and how long it took. */
+  let endedAt = -Infinity
+  let took = 0
 
   const run = async (): Promise<void> => {
     while (waiting.length > 0) {
       const batch = waiting
       waiting = []
+      const startedAt = performance.now()
       try {
         const answers = await look(batch.map(({ query }) => query))
         batch.forEach(({ answer }, index) => answer(Effect.succeed(answers[index]!)))
       } catch (cause) {
         for (const { answer } of batch) answer(Effect.fail(onError(cause)))
       }
+      endedAt = performance.now()
+      took = endedAt - startedAt
+      if (waiting.length > 0) await new Promise((resume) => setTimeout(resume, Math.min(took, longestRest)))
     }
     running = false
   }
@@ -38,7 +51,9 @@ export const make = <Q, A, E>(
       waiting.push(entry)
       if (!running) {
         running = true
-        setImmediate(() => void run())
+        const rest = Math.min(took, longestRest) - (performance.now() - endedAt)
+        if (rest > 1) setTimeout(() => void run(), rest)
+        else setImmediate(() => void run())
       }
       return Effect.sync(() => {
         waiting = waiting.filter((other) => other !== entry)

@@ -76,10 +76,22 @@ const commandOf = (pid: number): string => {
   return command === "" ? `[${(read(`/proc/${pid}/comm`) ?? "?").trim()}]` : command
 }
 
-/** The marks in a process's environment; none when it may not be read. */
-const marksOf = (pid: number): ReadonlyArray<string> => {
-  const environment = read(`/proc/${pid}/environ`)
-  if (environment === undefined) return []
+/**
+ * The environment of a process; empty when it may not be read. Undefined while the process is in the middle of an
+ * execve(2), when the kernel shows none though there is one.
+ */
+const environOf = (pid: number, stat: Stat): string | undefined => {
+  const path = `/proc/${pid}/environ`
+  const environment = read(path) ?? ""
+  // Threads of the kernel have none.
+  if (environment !== "" || pid === 2 || stat.parentPid === 2) return environment
+  if ((read(`/proc/${pid}/cmdline`) ?? "") === "") return undefined
+  // With its arguments there, the exec is over: what is read now is what it has.
+  return read(path) ?? ""
+}
+
+/** The marks in an environment. */
+const marksIn = (environment: string): ReadonlyArray<string> => {
   const start = `\0${environment}`.indexOf(`\0${lineageVariable}=`)
   if (start === -1) return []
   const value = environment.slice(start + lineageVariable.length + 1)
@@ -178,23 +190,28 @@ class Collector {
     return this.byGroup.has(pid)
   }
 
-  /** Looks at one process; false when it had gone by then, and may have left another in its place. */
-  visit(pid: number): boolean {
+  /**
+   * Looks at one process. `gone` when it had ended by then, and may have left another in its place; `busy` when it is
+   * about to become another program and nothing can be said of it yet.
+   */
+  visit(pid: number, patient: boolean): "seen" | "gone" | "busy" {
     const stat = statOf(pid)
-    if (stat === undefined || isDead(stat)) return false
+    if (stat === undefined || isDead(stat)) return "gone"
     const led = this.byGroup.get(pid)
     if (led !== undefined && stat.startTime !== this.queries[led]!.leader.startTime) this.reused.add(led)
     // Nothing that started before the oldest of them descends from any of them.
-    if (Number(stat.startTime) < this.oldest) return true
+    if (Number(stat.startTime) < this.oldest) return "seen"
+    const environment = environOf(pid, stat)
+    if (environment === undefined && patient) return "busy"
     const marked = new Set<number>()
-    for (const mark of marksOf(pid)) {
+    for (const mark of marksIn(environment ?? "")) {
       const index = this.byMark.get(mark)
       if (index !== undefined) marked.add(index)
     }
     for (const index of marked) this.add(index, pid, stat, true)
     const grouped = this.byGroup.get(stat.groupId) ?? this.byGroup.get(stat.sessionId)
     if (grouped !== undefined && !marked.has(grouped)) this.add(grouped, pid, stat, false)
-    return true
+    return "seen"
   }
 
   /**
@@ -230,6 +247,11 @@ const rounds = 50
 
 const unsteady = (): Error => new Error("its processes come and go too fast to be listed")
 
+/** So many rounds are given to processes in the middle of an exec; those without arguments look like that for ever. */
+const patientRounds = 20
+
+const turn = (): Promise<void> => new Promise((resume) => setImmediate(resume))
+
 /** Looks at every process but our other children, a few at a time. */
 const lookAtAll = async (
   queries: ReadonlyArray<GroupQuery>,
@@ -241,15 +263,20 @@ const lookAtAll = async (
     const fresh = allPids().filter(
       (pid) => !seen.has(pid) && (collector.leads(pid) || (!own.has(pid) && pid !== process.pid)),
     )
-    let steady = true
+    let isSteady = true
+    let isBusy = false
     for (let start = 0; start < fresh.length; start += pidsPerTurn) {
-      if (start > 0) await new Promise((resume) => setImmediate(resume))
+      if (start > 0) await turn()
       for (const pid of fresh.slice(start, start + pidsPerTurn)) {
-        seen.add(pid)
-        if (!collector.visit(pid)) steady = false
+        const look = collector.visit(pid, round < patientRounds)
+        if (look === "busy") isBusy = true
+        else seen.add(pid)
+        if (look !== "seen") isSteady = false
       }
     }
-    if (steady) return collector.members()
+    if (isSteady) return collector.members()
+    // An exec takes a moment.
+    if (isBusy) await new Promise((resume) => setTimeout(resume, 1))
   }
   throw unsteady()
 }
@@ -269,8 +296,9 @@ const lookAtFew = (
     const since = pidsSince(first, (pid) => isSpawn(pid, query.ageMillis))
     if (since === undefined) return undefined
     // One that has gone may have started another, which then is among those that come next.
-    const steady = since.pids.map((pid) => collector.visit(pid)).every(Boolean)
-    if (steady) return collector.members()[0]!
+    const looks = new Set(since.pids.map((pid) => collector.visit(pid, true)))
+    if (looks.has("busy")) return undefined
+    if (!looks.has("gone")) return collector.members()[0]!
     first = since.last + 1
   }
   return undefined

@@ -132,12 +132,20 @@ export class ProcessGroup implements Stopping.Target {
 
   /** See `Process.stop`. */
   stop(plan: StopPlan): Effect.Effect<StopReport> {
-    return Effect.flatMap(Clock.currentTimeNanos, (now) => {
-      const deadline = plan.signal === "SIGKILL" ? now : Stopping.after(now, plan.grace)
-      const stopping = new Stopping.Stopping(plan.signal, deadline)
-      if (this.stopping !== undefined) return this.join(stopping)
-      return this.hasEnded() ? this.endIfEmpty(stopping, now) : this.begin(stopping)
-    })
+    // Between the claim and the fork there must be no way out: everybody else waits for that fiber.
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Clock.currentTimeNanos, (now) => {
+        const deadline = plan.signal === "SIGKILL" ? now : Stopping.after(now, plan.grace)
+        const stopping = new Stopping.Stopping(plan.signal, deadline)
+        if (this.stopping !== undefined) return restore(this.join(stopping))
+        if (!this.hasEnded()) return this.begin(stopping, restore)
+        return Effect.flatMap(restore(Effect.option(this.members)), (found) => {
+          if (this.stopping !== undefined) return restore(this.join(stopping))
+          if (Option.isNone(found) || found.value.length > 0) return this.begin(stopping, restore)
+          return this.nothingToStop(stopping, now)
+        })
+      }),
+    )
   }
 
   /** Waits for the stop under way, which has no more time than this one would have had. */
@@ -147,7 +155,10 @@ export class ProcessGroup implements Stopping.Target {
   }
 
   /** On a fiber of its own: a caller that is interrupted must not leave the group half stopped. */
-  private begin(stopping: Stopping.Stopping): Effect.Effect<StopReport> {
+  private begin(
+    stopping: Stopping.Stopping,
+    restore: <A>(effect: Effect.Effect<A>) => Effect.Effect<A>,
+  ): Effect.Effect<StopReport> {
     this.stopping = stopping
     return Stopping.run(this, stopping, this.leader.pid).pipe(
       Effect.tap(({ survivors }) => {
@@ -156,23 +167,19 @@ export class ProcessGroup implements Stopping.Target {
       }),
       Effect.intoDeferred(stopping.done),
       Effect.forkDaemon,
-      Effect.andThen(Deferred.await(stopping.done)),
+      Effect.andThen(restore(Deferred.await(stopping.done))),
     )
   }
 
   /** The way of most processes: they end by themselves and leave nothing to stop. */
-  private endIfEmpty(stopping: Stopping.Stopping, startedAt: bigint): Effect.Effect<StopReport> {
-    return Effect.flatMap(Effect.option(this.members), (found) => {
-      if (this.stopping !== undefined) return this.join(stopping)
-      if (Option.isNone(found) || found.value.length > 0) return this.begin(stopping)
-      return Effect.map(Clock.currentTimeNanos, (now) => {
-        const elapsedMillis = Number(now - startedAt) / 1e6
-        const report = { sent: [], escalated: false, escapees: [], elapsedMillis, survivors: [] }
-        this.stopping = stopping
-        const empty = new StopReport(report, true)
-        Deferred.unsafeDone(stopping.done, Effect.succeed(empty))
-        return empty
-      })
+  private nothingToStop(stopping: Stopping.Stopping, startedAt: bigint): Effect.Effect<StopReport> {
+    this.stopping = stopping
+    return Effect.map(Clock.currentTimeNanos, (now) => {
+      const elapsedMillis = Number(now - startedAt) / 1e6
+      const report = { sent: [], escalated: false, escapees: [], elapsedMillis, survivors: [] }
+      const empty = new StopReport(report, true)
+      Deferred.unsafeDone(stopping.done, Effect.succeed(empty))
+      return empty
     })
   }
 }

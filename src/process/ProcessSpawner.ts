@@ -70,8 +70,9 @@ const start = Effect.fnUntraced(function* (
   yield* Effect.mapError(guardian.ensure, (cause) =>
     diagnose({ ...attempt, program: "/bin/sh", cwd: "/" }, cause),
   )
-  const child = yield* Child.start(spec, attempt, output)
+  // Before the spawn: rather a moment too early, so that the end of the leader is rather a moment too late.
   const spawnedAt = process.hrtime.bigint()
+  const child = yield* Child.start(spec, attempt, output)
   const identity = yield* Effect.mapError(table.identifyChild(child.pid), ({ reason }) => {
     // What cannot be identified could never be stopped safely.
     child.kill()
@@ -87,29 +88,50 @@ const make = (owner: string) =>
     const services: Services = { table: yield* ProcessTable, guardian: yield* Guardian.Guardian }
     let spawned = 0
 
-    // What is still alive when this service ends, though the scopes it was spawned in are open.
+    // What is still alive, or on its way, when this service ends, though the scopes it was spawned in are open.
     const live = new Set<LiveProcess>()
+    let starting = 0
     let isClosed = false
-    yield* Effect.addFinalizer(() => {
+    const stopAll = Effect.gen(function* () {
       isClosed = true
-      return Effect.forEach([...live], release, { concurrency: "unbounded", discard: true })
+      while (live.size > 0 || starting > 0) {
+        yield* Effect.forEach([...live], letGo, { concurrency: "unbounded", discard: true })
+        if (starting > 0) yield* Effect.sleep("5 millis")
+      }
     })
+    const letGo = (child: LiveProcess) =>
+      Effect.map(release(child), () => {
+        live.delete(child)
+      })
+    yield* Effect.addFinalizer(() => stopAll)
+
+    const acquire = (
+      spec: ProcessSpec.ProcessSpec,
+      env: Mask.Variables,
+      mark: string,
+      output: ProcessOutput.Hub,
+    ) =>
+      Effect.suspend(() => {
+        if (isClosed) return Effect.interrupt
+        starting++
+        return Effect.flatMap(start(services, spec, env, mark, output), (child) => {
+          live.add(child)
+          // Closed while this one was on its way: the closing waits for it, and lets it go.
+          return isClosed ? Effect.interrupt : Effect.succeed(child)
+        }).pipe(
+          Effect.ensuring(
+            Effect.sync(() => {
+              starting--
+            }),
+          ),
+        )
+      })
 
     const spawn = (spec: ProcessSpec.ProcessSpec, output: ProcessOutput.Hub) => {
       const mark = `${owner}.${spawned++}`
       return Effect.flatMap(Environment.resolve(spec, owner, mark), (env) =>
         // Acquired without interruption: either there is no child, or its release is registered.
-        Effect.acquireRelease(
-          Effect.tap(start(services, spec, env, mark, output), (child) => {
-            live.add(child)
-            // Closed while this one was on its way: its release is up to us.
-            return isClosed ? Effect.andThen(release(child), Effect.interrupt) : Effect.void
-          }),
-          (child) =>
-            Effect.map(release(child), () => {
-              live.delete(child)
-            }),
-        ),
+        Effect.acquireRelease(acquire(spec, env, mark, output), letGo),
       )
     }
 

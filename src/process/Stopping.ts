@@ -59,7 +59,8 @@ export class Stopping {
   }
 }
 
-const keyOf = (member: Member): string => `${member.pid} ${member.startTime}`
+/** One that leaves the group after the group was told is told by itself. */
+const keyOf = ({ inGroup, pid, startTime }: Member): string => `${pid} ${startTime} ${inGroup}`
 
 /** Nothing was left. */
 const nothing: Option.Option<ReadonlyArray<Member>> = Option.some([])

@@ -1,6 +1,6 @@
 import { spawn as bareSpawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
@@ -88,6 +88,31 @@ describe("sudden death", () => {
         const pids = pidsOf(yield* doomed.line("pids"))
         yield* doomed.exit
         yield* eventually("both are dead", () => !pids.some(isAlive))
+      }).pipe(provide),
+    )
+  }
+
+  for (const [what, script] of Object.entries({
+    "a member without a mark that is younger than its dead leader":
+      "(sleep 0.2; env -i sleep 60 & echo pids $!; exec sleep 61) & exit 0",
+    "a member of the session that has a group of its own and no mark":
+      "set -m; env -i sleep 60 & echo pids $!; wait",
+  })) {
+    it.scopedLive(`a program ended by KILL takes along ${what}`, () =>
+      Effect.gen(function* () {
+        // Job control without a terminal is bash's.
+        if (process.platform !== "linux" || !existsSync("/bin/bash")) return
+        const doomed = yield* spawnTalking({
+          command: program(`
+            const spawner = yield* ProcessSpawner.ProcessSpawner
+            const child = yield* spawner.spawn({ command: ["/bin/bash", "-c", ${JSON.stringify(script)}] })
+            child.output.subscribeLines(({ text }) => console.log(text))
+            yield* Effect.never
+          `),
+        })
+        const pids = pidsOf(yield* doomed.line("pids"))
+        process.kill(doomed.pid, "SIGKILL")
+        yield* eventually("it is dead", () => !pids.some(isAlive))
       }).pipe(provide),
     )
   }

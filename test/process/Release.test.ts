@@ -150,6 +150,28 @@ describe("release", () => {
     }).pipe(Effect.scoped),
   )
 
+  it.live("closing the layer lets no new process through while it waits for the old ones", () =>
+    Effect.gen(function* () {
+      if (process.platform !== "linux") return
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(ProcessSpawner.layer, scope)
+      const spawner = Context.get(context, ProcessSpawner.ProcessSpawner)
+      const outer = yield* Scope.make()
+      const slow = yield* spawnTalking({
+        command: sh("trap 'echo told' TERM; echo ready; while :; do sleep 0.05; done"),
+        stop: { grace: "300ms" },
+      }).pipe(Scope.extend(outer), Effect.provide(context))
+      yield* slow.line("ready")
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* slow.line("told")
+      const late = yield* Effect.exit(Scope.extend(spawner.spawn({ command: ["sleep", "60"] }), outer))
+      assert.isTrue(Exit.isInterrupted(late))
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(marked(spawner.owner), [])
+      yield* Scope.close(outer, Exit.void)
+    }),
+  )
+
   it.live("closing the layer stops what is still running, though its scope is open", () =>
     Effect.gen(function* () {
       const layerScope = yield* Scope.make()

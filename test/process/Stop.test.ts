@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as ExitStatus from "../../src/process/ExitStatus.js"
 import * as ProcessSpawner from "../../src/process/ProcessSpawner.js"
-import { eventually, isAlive, node, pidsOf, sh, spawnTalking } from "./support.js"
+import { eventually, isAlive, marked, node, pidsOf, sh, spawnTalking } from "./support.js"
 
 /** Runs a script to its end. */
 const run = (script: string) =>
@@ -173,6 +173,37 @@ describe("stop", () => {
       // Long enough for dozens of hops.
       yield* run("sleep 0.3")
       assert.strictEqual(readFileSync(join(directory, "beat")).length, beats)
+    }).pipe(provide),
+  )
+
+  it.scopedLive("an escapee in the middle of its exec is seen", () =>
+    Effect.gen(function* () {
+      if (process.platform !== "linux") return
+      const spawner = yield* ProcessSpawner.ProcessSpawner
+      // Its environment cannot be read for a moment; many tries, as that moment is short.
+      for (let round = 0; round < 40; round++) {
+        const child = yield* spawner.spawn({ command: ["setsid", "-f", "sleep", "60"] })
+        yield* child.exit
+        yield* child.stop({ grace: Duration.millis(500) })
+        assert.deepStrictEqual(marked(spawner.owner), [], `round ${round}`)
+      }
+    }).pipe(provide),
+  )
+
+  it.scopedLive("a stop that is interrupted at any moment can be joined by another", () =>
+    Effect.gen(function* () {
+      const spawner = yield* ProcessSpawner.ProcessSpawner
+      for (let burnt = 1_000; burnt < 1_060; burnt += 2) {
+        const child = yield* spawner.spawn({ command: ["sleep", "60"] })
+        const before = Array.from({ length: burnt }).reduce<Effect.Effect<unknown>>(
+          (chain) => Effect.flatMap(Effect.void, () => chain),
+          child.stop(),
+        )
+        const fiber = Effect.runFork(before)
+        fiber.unsafeInterruptAsFork(fiber.id())
+        yield* child.stop()
+        assert.isDefined(child.exitNow())
+      }
     }).pipe(provide),
   )
 
