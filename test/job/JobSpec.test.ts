@@ -5,20 +5,20 @@ import * as Schema from "effect/Schema"
 import * as JobSecrets from "../../src/job/JobSecrets.js"
 import * as JobSpec from "../../src/job/JobSpec.js"
 
-const origin = { cwd: "/work", env: { INHERITED: "from-outside" } }
+const origin = { cwd: "/srv", env: { INHERITED: "from-outside" } }
 
 describe("a job's description", () => {
   it.effect("needs a command only", () =>
     Effect.gen(function* () {
       const spec = yield* JobSpec.make({ command: ["true"] }, origin)
-      assert.strictEqual(spec.cwd, "/work")
+      assert.strictEqual(spec.cwd, "/srv")
       assert.strictEqual(spec.stopSignal, "SIGTERM")
       assert.deepStrictEqual(spec.killAfter, Duration.seconds(10))
       assert.deepStrictEqual(
         [spec.stdin, spec.whenLogFull, spec.priority, spec.retries],
         ["null", "kill", 0, 0],
       )
-      assert.strictEqual((yield* JobSpec.make({ command: ["true"], cwd: "a/../b" }, origin)).cwd, "/work/b")
+      assert.strictEqual((yield* JobSpec.make({ command: ["true"], cwd: "a/../b" }, origin)).cwd, "/srv/b")
     }),
   )
 

@@ -149,7 +149,7 @@ export const suite = <E>(layer: (maxJobs?: number) => Layer.Layer<JobStore, E>) 
         const record = yield* insert(
           {
             command: ["echo", `N${index}`, index % 2 === 0 ? "even" : "odd"],
-            cwd: index % 4 === 0 ? "/four" : "/work",
+            cwd: index % 4 === 0 ? "/four" : "/srv",
             tags: [`t${index % 3}`, ...(index % 5 === 0 ? ["five"] : [])],
             ...(index % 6 === 0 ? { group: "six" } : {}),
           },
@@ -200,7 +200,7 @@ export const suite = <E>(layer: (maxJobs?: number) => Layer.Layer<JobStore, E>) 
         where((n) => n % 6 === 0),
       )
       assert.deepStrictEqual(
-        yield* list({ cwd: "/work", group: "six", states: ["queued"], tags: ["t0"] }),
+        yield* list({ cwd: "/srv", group: "six", states: ["queued"], tags: ["t0"] }),
         where((n) => n % 6 === 0 && n % 4 !== 0),
       )
       assert.deepStrictEqual(

@@ -16,7 +16,7 @@ export const temporary: Effect.Effect<string, never, Scope.Scope> = Effect.acqui
 
 /** A job's description, in `/work` unless told otherwise. */
 export const spec = (input: Partial<JobSpec.Input> = {}) =>
-  Effect.orDie(JobSpec.make({ command: ["true"], ...input }, { cwd: "/work", env: {} }))
+  Effect.orDie(JobSpec.make({ command: ["true"], ...input }, { cwd: "/srv", env: {} }))
 
 export const launch = (at: number) =>
   JobEvent.Launch({ at, keeper: "k", bootId: "b", stdout: "1/stdout.log", stderr: "1/stderr.log" })
