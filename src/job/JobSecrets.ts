@@ -36,12 +36,7 @@ export interface Hidden {
 export const hide = (spec: JobSpec, inherited: Mask.Variables): Hidden => {
   const redact = Mask.make(spec.mask, { ...(spec.inheritEnv ? inherited : {}), ...spec.env })
   const command = spec.command.map(redact) as unknown as JobSpec["command"]
-  const env = Object.fromEntries(
-    Object.entries(spec.env).map(([name, value]) => [
-      name,
-      spec.mask.includes(name) ? Mask.placeholder : redact(value),
-    ]),
-  )
+  const env = Mask.redactVariables(spec.env, spec.mask, redact)
   const given = typeof spec.stdin === "object" && !("file" in spec.stdin)
   const hidden = [
     ...(command.some((part, index) => part !== spec.command[index]) ? ["command"] : []),

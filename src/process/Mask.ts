@@ -33,3 +33,13 @@ export const formatCommand = (command: ReadonlyArray<string>, redact: Redact): s
     .map(redact)
     .map((part) => (/^[\w@%+=:,./*-]+$/.test(part) ? part : `'${part.replaceAll("'", `'\\''`)}'`))
     .join(" ")
+
+/** Variables as they may be shown: those of `names` not at all, in the others every masked value replaced. */
+export const redactVariables = (
+  env: Readonly<Record<string, string>>,
+  names: ReadonlyArray<string>,
+  redact: Redact,
+): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(env).map(([name, value]) => [name, names.includes(name) ? placeholder : redact(value)]),
+  )

@@ -132,12 +132,7 @@ const redactFile = <T>(target: T, redact: Mask.Redact): T =>
 export const redacted = (spec: ProcessSpec, redact: Mask.Redact): ProcessSpec => ({
   ...spec,
   command: spec.command.map(redact) as unknown as ProcessSpec["command"],
-  env: Object.fromEntries(
-    Object.entries(spec.env).map(([name, value]) => [
-      name,
-      spec.mask.includes(name) ? Mask.placeholder : redact(value),
-    ]),
-  ),
+  env: Mask.redactVariables(spec.env, spec.mask, redact),
   envFiles: spec.envFiles.map(redact),
   ...(spec.cwd !== undefined && { cwd: redact(spec.cwd) }),
   ...(spec.unit !== undefined && { unit: redact(spec.unit) }),
