@@ -6,6 +6,7 @@ import * as Tracing from "../process/Tracing.js"
 import * as Limits from "./Limits.js"
 import { type LogError, OffsetPastEnd } from "./LogError.js"
 import * as LogFile from "./LogFile.js"
+import * as LogGap from "./LogGap.js"
 import * as Utf8 from "./Utf8.js"
 
 /** Which piece is wanted. */
@@ -14,6 +15,11 @@ export interface Options {
   readonly offset?: number | undefined
   /** At most so many bytes of the file; default 65536, from 1 to 64 MiB. */
   readonly maxBytes?: number | undefined
+  /**
+   * The sidecar of a log whose middle may be dropped (see `LogGap`); default: nothing is. What was dropped is
+   * skipped: a read that would start within it starts behind it, and one that starts before it ends there.
+   */
+  readonly gap?: string | undefined
 }
 
 /** As {@link Options}. */
@@ -25,8 +31,10 @@ export interface TextOptions extends Options {
   readonly ended?: boolean | undefined
 }
 
-/** Where a read ended. */
+/** Where a read began and ended. */
 export interface Place {
+  /** Of the first byte: later than what was asked for when that was dropped (`Options.gap`). */
+  readonly offset: number
   /** The offset of the next read. */
   readonly nextOffset: number
   /**
@@ -53,24 +61,35 @@ const decode = InvalidSpec.decoder(
     offset: Schema.optional(Limits.Offset),
     maxBytes: Schema.optional(Limits.ReadBytes),
     ended: Schema.optional(Schema.Boolean),
+    gap: Schema.optional(Schema.String),
   }),
 )
 
 /** What makes the place of a read wrong, beside what makes the file unreadable. */
 export type Failure = LogError | OffsetPastEnd | InvalidSpec.InvalidSpec
 
-const readBytes = (path: string, options: TextOptions): Effect.Effect<Piece, Failure> =>
-  Effect.flatMap(decode(options), ({ maxBytes = Limits.defaultBytes, offset = 0 }) =>
+/** Whether the bytes behind the piece were dropped. */
+interface Cut {
+  readonly isCut: boolean
+}
+
+const readBytes = (path: string, options: TextOptions): Effect.Effect<Piece & Cut, Failure> =>
+  Effect.flatMap(decode(options), ({ gap: sidecar, maxBytes = Limits.defaultBytes, offset: wanted = 0 }) =>
     Effect.flatMap(LogFile.open(path), (file) =>
-      Effect.gen(function* () {
-        const size = yield* file.size
-        if (offset > size) return yield* new OffsetPastEnd({ path, offset, size })
-        const buffer = Buffer.allocUnsafeSlow(Math.min(maxBytes, size - offset))
-        const count = yield* file.read(buffer, offset)
-        // Shorter than a moment ago: there is nothing behind what came.
-        const eof = count < buffer.length || offset + count >= size
-        return { bytes: buffer.subarray(0, count), nextOffset: offset + count, eof }
-      }),
+      LogGap.around(sidecar, (gap) =>
+        Effect.gen(function* () {
+          const size = yield* file.size
+          if (wanted > size) return yield* new OffsetPastEnd({ path, offset: wanted, size })
+          const offset = Math.min(LogGap.skip(gap, wanted), size)
+          const end = LogGap.limit(gap, offset, Math.min(offset + maxBytes, size))
+          const buffer = Buffer.allocUnsafeSlow(end - offset)
+          const count = yield* file.read(buffer, offset)
+          // Shorter than a moment ago: there is nothing behind what came.
+          const eof = count < buffer.length || end >= size
+          const bytes = buffer.subarray(0, count)
+          return { offset, bytes, nextOffset: offset + count, eof, isCut: !eof && end === gap?.from }
+        }),
+      ),
     ),
   ).pipe(Effect.scoped)
 
@@ -81,17 +100,22 @@ const readBytes = (path: string, options: TextOptions): Effect.Effect<Piece, Fai
  * `OffsetPastEnd`, `LogMissing`, `LogUnreadable` and `NoDescriptorLeft`.
  */
 export const read = (path: string, options: Options = {}): Effect.Effect<Piece, Failure> =>
-  Tracing.withSpan(readBytes(path, options), "LogCursor.read", () => ({ path }))
+  Effect.map(readBytes(path, options), ({ bytes, eof, nextOffset, offset }) => ({
+    offset,
+    bytes,
+    nextOffset,
+    eof,
+  })).pipe((run) => Tracing.withSpan(run, "LogCursor.read", () => ({ path })))
 
 /**
  * As {@link read}, in text. It never ends within a character: what there is of it is left for the next read, unless
- * the file has ended for good or the whole read is less than that one character (`maxBytes` below 4). It does start
- * within one when the offset does.
+ * the file has ended for good, the rest of it was dropped, or the whole read is less than that one character (`maxBytes`
+ * below 4). It does start within one when the offset does.
  */
 export const readText = (path: string, options: TextOptions = {}): Effect.Effect<TextPiece, Failure> =>
-  Effect.map(readBytes(path, options), ({ bytes, eof, nextOffset }) => {
+  Effect.map(readBytes(path, options), ({ bytes, eof, isCut, nextOffset, offset }) => {
     const complete = Utf8.completeEnd(bytes)
-    const cannotGrow = complete === 0 && bytes.length === (options.maxBytes ?? Limits.defaultBytes)
+    const cannotGrow = isCut || (complete === 0 && bytes.length === (options.maxBytes ?? Limits.defaultBytes))
     const end = cannotGrow || (eof && options.ended === true) ? bytes.length : complete
-    return { text: Utf8.decode(bytes, 0, end), nextOffset: nextOffset - (bytes.length - end), eof }
+    return { offset, text: Utf8.decode(bytes, 0, end), nextOffset: nextOffset - (bytes.length - end), eof }
   }).pipe((run) => Tracing.withSpan(run, "LogCursor.readText", () => ({ path })))

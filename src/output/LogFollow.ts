@@ -13,6 +13,7 @@ import * as Changes from "./Changes.js"
 import * as Limits from "./Limits.js"
 import type { LogError, LogMissing } from "./LogError.js"
 import * as LogFile from "./LogFile.js"
+import * as LogGap from "./LogGap.js"
 import * as Utf8 from "./Utf8.js"
 
 /** What was added. */
@@ -51,16 +52,24 @@ export interface Options {
   /** Where to start, in bytes from the beginning of the file; default 0. `LogTail` tells it for "from the end on". */
   readonly offset?: number | undefined
   /**
-   * Completes when the writer is done; default never. The stream then gives what there is up to the end of the file,
-   * and ends.
+   * Completes when the writer is done; default never. The stream then gives what there is up to the end that the file
+   * has at that time, and ends, also when somebody else writes on.
    */
   readonly done?: Effect.Effect<unknown> | undefined
+  /**
+   * The sidecar of a log whose middle may be dropped (see `LogGap`); default: nothing is. What was dropped
+   * is left out: the next `Data` has an offset behind it.
+   */
+  readonly gap?: string | undefined
 }
 
 /** Why following ends with a failure. A file that is missing is waited for. */
 export type Failure = Exclude<LogError, LogMissing> | InvalidSpec.InvalidSpec
 
-const decode = InvalidSpec.decoder("log follow", Schema.Struct({ offset: Schema.optional(Limits.Offset) }))
+const decode = InvalidSpec.decoder(
+  "log follow",
+  Schema.Struct({ offset: Schema.optional(Limits.Offset), gap: Schema.optional(Schema.String) }),
+)
 
 type ReadError = Exclude<LogError, LogMissing>
 
@@ -69,11 +78,14 @@ class Follower {
   isDone = false
   private open: { readonly file: LogFile.LogFile; readonly close: () => void } | undefined
   private isSuperseded = false
+  /** How far the open file reached when its writer was done. */
+  private end: number | undefined
 
   constructor(
     private readonly path: string,
     private readonly changes: Changes.Changes,
     private offset: number,
+    private readonly sidecar: string | undefined,
   ) {}
 
   readonly close = (): void => {
@@ -111,16 +123,12 @@ class Follower {
         if (this.open === undefined) return undefined
       }
       const { file } = this.open
+      if (this.isDone) this.end ??= yield* orFound(file.size)
       // A buffer for each look: a follower that waits, as most do, holds none.
-      const buffer = Buffer.allocUnsafeSlow(Limits.defaultBytes)
+      const room = Math.min(Limits.defaultBytes, (this.end ?? Infinity) - this.offset)
+      const buffer = Buffer.allocUnsafeSlow(Math.max(0, room))
       const count = yield* orFound(file.read(buffer, this.offset))
-      if (count > 0) {
-        const bytes =
-          count * 2 > buffer.length ? buffer.subarray(0, count) : Buffer.from(buffer.subarray(0, count))
-        const item: Data = { _tag: "Data", offset: this.offset, bytes }
-        this.offset += count
-        return item
-      }
+      if (count > 0) return (yield* this.take(buffer, count)) ?? (yield* this.look)
       if ((yield* orFound(file.size)) < this.offset) return this.restart("truncated")
       if (this.isSuperseded) {
         this.close()
@@ -138,9 +146,26 @@ class Follower {
     },
   ).pipe(Effect.uninterruptible)
 
+  /** What was read, without what was dropped; undefined when nothing of it is left, and there is more to read. */
+  private take(buffer: Buffer, count: number): Effect.Effect<Data | undefined, ReadError> {
+    return Effect.map(LogGap.read(this.sidecar), (gap) => {
+      const { offset } = this
+      const start = LogGap.skip(gap, offset)
+      if (start > offset) {
+        this.offset = start
+        return undefined
+      }
+      const kept = LogGap.limit(gap, offset, offset + count) - offset
+      this.offset += kept
+      const bytes = buffer.subarray(0, kept)
+      return { _tag: "Data", offset, bytes: kept * 2 > buffer.length ? bytes : Buffer.from(bytes) }
+    })
+  }
+
   private restart(reason: Restarted["reason"]): Restarted {
     const { offset } = this
     this.offset = 0
+    this.end = undefined
     this.isSuperseded = false
     return { _tag: "Restarted", reason, offset }
   }
@@ -152,13 +177,13 @@ const orFound = <A>(effect: Effect.Effect<A, LogError>): Effect.Effect<A, ReadEr
 
 const start = (
   path: string,
-  { done, offset }: Options,
+  { done, gap, offset }: Options,
 ): Effect.Effect<Follower, InvalidSpec.InvalidSpec, Scope.Scope> =>
   Effect.gen(function* () {
-    const decoded = yield* decode({ offset })
+    const decoded = yield* decode({ offset, gap })
     const changes = yield* Changes.make(path)
     const follower = yield* Effect.acquireRelease(
-      Effect.sync(() => new Follower(path, changes, decoded.offset ?? 0)),
+      Effect.sync(() => new Follower(path, changes, decoded.offset ?? 0, gap)),
       (follower) => Effect.sync(follower.close),
     )
     if (done !== undefined) {
@@ -193,6 +218,8 @@ class Decoder {
   private offset = 0
 
   push({ bytes, offset }: Data): ReadonlyArray<Text> {
+    // The rest of a character that was dropped will not come.
+    if (offset !== this.offset + this.held.length) this.held = new Uint8Array(0)
     if (this.held.length === 0) this.offset = offset
     const all = this.held.length === 0 ? bytes : Buffer.concat([this.held, bytes])
     const end = Utf8.completeEnd(all)

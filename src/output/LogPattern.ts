@@ -75,6 +75,10 @@ const stateless = (pattern: RegExp | string): RegExp =>
     ? new RegExp(pattern)
     : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ""))
 
+/** A pattern as {@link awaitPattern} takes it, without the flags that mean nothing here. Fails with `InvalidSpec`. */
+export const compile = (pattern: RegExp | string): Effect.Effect<RegExp, InvalidSpec.InvalidSpec> =>
+  Effect.map(decodePattern({ pattern }), (decoded) => stateless(decoded.pattern))
+
 const search = (path: string, pattern: RegExp, lines: ReadonlyArray<Line>) =>
   Effect.suspend(() => {
     const texts = lines.map(({ text }) => text)
@@ -91,12 +95,14 @@ const waitForPattern = (
   options: PatternOptions,
 ): Effect.Effect<Match, LogFollow.Failure | PatternNotFound | PatternTooSlow> =>
   Effect.gen(function* () {
-    const pattern = stateless((yield* decodePattern({ pattern: options.pattern })).pattern)
+    const pattern = yield* compile(options.pattern)
     const cutter = new LineCutter()
     let searchedTo = options.offset ?? 0
     const found = yield* LogFollow.follow(path, options).pipe(
       Stream.map((item) => {
         if (item._tag === "Data") {
+          // What was dropped in between may have held the end of a line: what is known of it is none.
+          if (item.offset !== searchedTo) cutter.flush()
           searchedTo = item.offset + item.bytes.length
           return cutter.push(item.bytes, item.offset)
         }
@@ -120,7 +126,7 @@ const waitForPattern = (
 /**
  * Waits for the first line, from an offset on, that matches. A line counts when its end is written, or the writer is
  * `done`: half a line could match with half a word. Of a line longer than 8 KiB each piece of 8 KiB is matched by
- * itself. An `offset` within a line makes a line of the rest of it. Missing, truncated and renamed files are as in
+ * itself. An `offset` within a line makes a line of the rest of it, as does what was dropped (`gap`). Missing, truncated and renamed files are as in
  * `LogFollow.follow`; the offset is in the file that the line stood in.
  *
  * Fails with `PatternNotFound` when the writer is done, `PatternTooSlow` for a pattern that takes longer than 250 ms

@@ -1,4 +1,4 @@
-/** Waits until a writer puts nothing more into a log file. */
+/** Waits until a writer puts nothing more into its log files. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -22,7 +22,7 @@ export interface SilenceOptions {
 export interface Silence {
   /** `silent`: nothing was written for the time; `ended`: the writer is done before. */
   readonly reason: "silent" | "ended"
-  /** The size of the file, in bytes; 0 when there is none. */
+  /** The size of the file, or of all of them, in bytes; 0 when there is none. */
   readonly size: number
 }
 
@@ -31,38 +31,63 @@ const decodeQuiet = InvalidSpec.decoder("log wait", Schema.Struct({ quiet: TimeS
 /** How long not to look again at a file that is being written: a tenth of the time, and no longer than this. */
 const longestPause = 50
 
+/** A file, what was seen of it last, and what tells of more. */
+interface Watched {
+  readonly path: string
+  readonly changes: Changes.Changes
+  known: LogFile.Facts | undefined
+}
+
+const look = (file: Watched) => LogFile.orMissing(LogFile.facts(file.path))
+
+/** Whether there is anything new in a file. */
+const refresh = (file: Watched): Effect.Effect<boolean, Exclude<LogError, LogMissing>> =>
+  Effect.map(look(file), (seen) => {
+    const { known } = file
+    file.known = seen
+    return seen !== undefined && (seen.id !== known?.id ? seen.size > 0 : seen.size !== known.size)
+  })
+
+/** Whether a file is watched that was not before. */
+const arm = ({ changes, known }: Watched): Effect.Effect<boolean> =>
+  changes.watch(known === undefined ? undefined : { id: known.id, hasName: true })
+
+const anyOf = <E>(files: ReadonlyArray<Watched>, ask: (file: Watched) => Effect.Effect<boolean, E>) =>
+  Effect.map(Effect.forEach(files, ask), (answers) => answers.includes(true))
+
 const waitForSilence = (
-  path: string,
+  paths: ReadonlyArray<string>,
   options: SilenceOptions,
 ): Effect.Effect<Silence, Exclude<LogError, LogMissing> | InvalidSpec.InvalidSpec> =>
   Effect.gen(function* () {
     const quiet = Duration.toMillis((yield* decodeQuiet({ quiet: options.quiet })).quiet)
-    const changes = yield* Changes.make(path)
+    const files = yield* Effect.forEach(paths, (path) =>
+      Effect.map(Changes.make(path), (changes): Watched => ({ path, changes, known: undefined })),
+    )
     let isDone = false
     if (options.done !== undefined) {
-      yield* changes.onDone(options.done, () => {
+      const [first] = files
+      yield* first!.changes.onDone(options.done, () => {
         isDone = true
       })
     }
     // Of the monotonic clock: `currentTimeMillis` jumps when somebody sets the time.
     const now = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000n) / 1_000)
-    const look = LogFile.orMissing(LogFile.facts(path))
-    let known = yield* look
+    const size = (): number => files.reduce((sum, { known }) => sum + (known?.size ?? 0), 0)
+    yield* anyOf(files, refresh)
     let since = yield* now
     while (true) {
       const isLast = isDone
       // Before the look, as what is written after it may not be seen; and news counts from after it, for the same reason.
       const time = yield* now
-      const seen = yield* look
-      if (isLast) return { reason: "ended" as const, size: seen?.size ?? 0 }
-      const isNews = seen !== undefined && (seen.id !== known?.id ? seen.size > 0 : seen.size !== known.size)
+      const isNews = yield* anyOf(files, refresh)
+      if (isLast) return { reason: "ended" as const, size: size() }
       if (isNews) since = yield* now
-      known = seen
-      if (yield* changes.watch(seen === undefined ? undefined : { id: seen.id, hasName: true })) continue
+      if (yield* anyOf(files, arm)) continue
       const left = since + quiet - time
-      if (left <= 0) return { reason: "silent" as const, size: seen?.size ?? 0 }
+      if (left <= 0) return { reason: "silent" as const, size: size() }
       if (isNews) yield* Effect.sleep(Duration.millis(Math.min(left, quiet / 10, longestPause)))
-      else yield* changes.wait(Duration.millis(left))
+      else yield* Effect.raceAll(files.map(({ changes }) => changes.wait(Duration.millis(left))))
     }
   }).pipe(Effect.scoped)
 
@@ -77,4 +102,11 @@ export const awaitSilence = (
   path: string,
   options: SilenceOptions,
 ): Effect.Effect<Silence, Exclude<LogError, LogMissing> | InvalidSpec.InvalidSpec> =>
-  Tracing.withSpan(waitForSilence(path, options), "LogSilence.awaitSilence", () => ({ path }))
+  Tracing.withSpan(waitForSilence([path], options), "LogSilence.awaitSilence", () => ({ path }))
+
+/** As {@link awaitSilence}, in all of several files, of which there must be one: news in any of them ends the silence. */
+export const awaitSilenceOfAll = (
+  paths: readonly [string, ...ReadonlyArray<string>],
+  options: SilenceOptions,
+): Effect.Effect<Silence, Exclude<LogError, LogMissing> | InvalidSpec.InvalidSpec> =>
+  Tracing.withSpan(waitForSilence(paths, options), "LogSilence.awaitSilenceOfAll", () => ({ paths }))

@@ -9,6 +9,7 @@ import * as Tracing from "../process/Tracing.js"
 import * as Limits from "./Limits.js"
 import type { LogError } from "./LogError.js"
 import * as LogFile from "./LogFile.js"
+import * as LogGap from "./LogGap.js"
 import * as Utf8 from "./Utf8.js"
 
 /** How many lines a tail has unless told otherwise. */
@@ -28,6 +29,11 @@ export interface Options {
    * count as one that is wrong; else it is left for whoever reads on at `nextOffset`.
    */
   readonly ended?: boolean | undefined
+  /**
+   * The sidecar of a log whose middle may be dropped (see `LogGap`); default: nothing is. A tail reaches
+   * back to what was dropped and no further.
+   */
+  readonly gap?: string | undefined
 }
 
 /** The end of a log file. */
@@ -54,6 +60,7 @@ const decode = InvalidSpec.decoder(
     lines: Schema.optional(Limits.Lines),
     maxBytes: Schema.optional(Limits.TailBytes),
     ended: Schema.optional(Schema.Boolean),
+    gap: Schema.optional(Schema.String),
   }),
 )
 
@@ -73,7 +80,9 @@ interface Region {
 const readBack = (
   file: LogFile.LogFile,
   end: number,
+  /** Nothing before this place is read, also when the file becomes shorter; `cap` bytes and no more are. */
   floor: number,
+  cap: number,
   lines: number,
   ended: boolean,
 ): Effect.Effect<Region, LogError> =>
@@ -81,15 +90,16 @@ const readBack = (
     const blocks: Array<Buffer> = []
     let start = end
     let left = lines
+    const stop = Math.max(floor, end - cap)
     let size = firstBlock
-    while (start > floor) {
-      const from = Math.max(floor, start - size)
+    while (start > stop) {
+      const from = Math.max(stop, start - size)
       const block = Buffer.allocUnsafe(start - from)
       const count = yield* file.read(block, from)
       if (count < block.length) {
         // The file has become shorter. What lay behind is gone, and what was read of it is worth nothing.
         const shorter = Math.min(from + count, yield* file.size)
-        return yield* readBack(file, shorter, Math.max(0, floor - (end - shorter)), lines, ended)
+        return yield* readBack(file, shorter, floor, cap, lines, ended)
       }
       blocks.push(block)
       // The end of the last line ends no line before it, and what is left out at the end is no line.
@@ -122,25 +132,30 @@ export const tail = (
   path: string,
   options: Options = {},
 ): Effect.Effect<Tail, LogError | InvalidSpec.InvalidSpec> =>
-  Effect.flatMap(decode(options), ({ ended = false, lines = defaultLines, maxBytes = Limits.defaultBytes }) =>
-    Effect.flatMap(LogFile.open(path), (file) =>
-      Effect.gen(function* () {
-        const cap = lines === 0 ? 0 : maxBytes
-        const size = yield* file.size
-        const floor = Math.max(0, size - cap - lookBack)
-        const { bytes, start } = yield* readBack(file, size, floor, Math.max(1, lines), ended)
-        const observedBytes = start + bytes.length
-        const to = ended ? bytes.length : Utf8.completeEnd(bytes)
-        const from = Math.min(to, Utf8.startAt(bytes, Math.max(0, bytes.length - cap)))
-        return {
-          text: Utf8.decode(bytes, from, to),
-          encoding: "utf-8-lossy" as const,
-          observedBytes,
-          includedBytes: to - from,
-          truncated: start + from > 0,
-          startOffset: start + from,
-          nextOffset: start + to,
-        }
-      }),
-    ),
+  Effect.flatMap(
+    decode(options),
+    ({ ended = false, gap: sidecar, lines = defaultLines, maxBytes = Limits.defaultBytes }) =>
+      Effect.flatMap(LogFile.open(path), (file) =>
+        LogGap.around(sidecar, (gap) =>
+          Effect.gen(function* () {
+            const cap = lines === 0 ? 0 : maxBytes
+            const size = yield* file.size
+            const floor = Math.min(size, gap?.to ?? 0)
+            const region = yield* readBack(file, size, floor, cap + lookBack, Math.max(1, lines), ended)
+            const { bytes, start } = region
+            const observedBytes = start + bytes.length
+            const to = ended ? bytes.length : Utf8.completeEnd(bytes)
+            const from = Math.min(to, Utf8.startAt(bytes, Math.max(0, bytes.length - cap)))
+            return {
+              text: Utf8.decode(bytes, from, to),
+              encoding: "utf-8-lossy" as const,
+              observedBytes,
+              includedBytes: to - from,
+              truncated: start + from > 0,
+              startOffset: start + from,
+              nextOffset: start + to,
+            }
+          }),
+        ),
+      ),
   ).pipe(Effect.scoped, (run) => Tracing.withSpan(run, "LogTail.tail", () => ({ path })))

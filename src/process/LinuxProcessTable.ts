@@ -309,6 +309,10 @@ const unreadable = (cause: unknown) => new TableUnreadable({ reason: systemReaso
 /** The kernel counts 100 ticks a second for those who read /proc. */
 const millisPerTick = 10
 
+/** Clock ticks since boot. */
+const uptimeTicks = (): number =>
+  Number((read("/proc/uptime") ?? "0").split(" ", 1)[0]) * (1_000 / millisPerTick)
+
 /** The process table of Linux. */
 export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
   const bootId = (read("/proc/sys/kernel/random/boot_id") ?? "unknown").trim()
@@ -341,6 +345,8 @@ export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
         return false
       }
     },
+    ageOf: ({ startTime }) => (uptimeTicks() - Number(startTime)) * millisPerTick,
+    timeAt: (uptime) => String(Math.round(Number(uptime) * (1_000 / millisPerTick)) + 2),
     membersOf: (query) =>
       Effect.suspend(() => {
         try {

@@ -117,6 +117,8 @@ export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
     // ps rounds down to the second.
     endOf: ({ startTime }, millis) => new Date(Date.parse(`${startTime} UTC`) + millis + 2_000).toUTCString(),
     isStill: () => true,
+    ageOf: ({ startTime }) => Date.now() - Date.parse(`${startTime} UTC`),
+    timeAt: () => new Date(Date.now() + 2_000).toUTCString(),
     membersOf: Batch.make(async (queries: ReadonlyArray<GroupQuery>) => {
       const { stdout } = await run("ps", ["-axwwE", "-o", columns], options)
       return select(rowsOf(stdout), queries, own)

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type { ExitStatus } from "./ExitStatus.js"
+import { cut, kill } from "./Kill.js"
 import type { Redact } from "./Mask.js"
 import { StopReport } from "./Process.js"
 import type { ProcessIdentity } from "./ProcessIdentity.js"
@@ -22,23 +23,6 @@ export interface StopPlan {
   readonly signal: Signal
   readonly grace: Duration.Duration
 }
-
-type Sent = "sent" | "gone" | "refused"
-
-/** kill(2), never with a pid that means "everything" or "my own group". */
-const kill = (target: number, signal: Signal | 0, ownGroup: number): Sent => {
-  const id = Math.abs(target)
-  if (!Number.isInteger(target) || id <= 1 || id === process.pid || id === ownGroup) return "refused"
-  try {
-    process.kill(target, signal)
-    return "sent"
-  } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code === "ESRCH" ? "gone" : "refused"
-  }
-}
-
-/** Long command lines are cut for people, after masked values have been replaced. */
-const cut = (command: string): string => (command.length > 200 ? `${command.slice(0, 200)}…` : command)
 
 /** The group led by a process that has just been spawned, and is not yet reaped. */
 export class ProcessGroup implements Stopping.Target {

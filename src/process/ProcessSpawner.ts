@@ -3,17 +3,15 @@ import { randomBytes } from "node:crypto"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Child from "./Child.js"
 import { type Attempt, diagnose } from "./Diagnosis.js"
 import * as Environment from "./Environment.js"
 import * as Guardian from "./Guardian.js"
 import { InvalidSpec } from "./InvalidSpec.js"
-import * as LinuxProcessTable from "./LinuxProcessTable.js"
-import * as MacProcessTable from "./MacProcessTable.js"
 import * as Mask from "./Mask.js"
 import { LiveProcess, release, type Services } from "./LiveProcess.js"
+import * as PlatformTable from "./PlatformTable.js"
 import type { Process } from "./Process.js"
 import { ProcessGroup } from "./ProcessGroup.js"
 import * as ProcessOutput from "./ProcessOutput.js"
@@ -21,6 +19,8 @@ import * as ProcessSpec from "./ProcessSpec.js"
 import { ProcessTable } from "./ProcessTable.js"
 import { type SpawnError, SpawnFailed } from "./SpawnError.js"
 import * as Tracing from "./Tracing.js"
+
+export { UnsupportedPlatform } from "./PlatformTable.js"
 
 /** Options of `spawn`. */
 export interface SpawnOptions {
@@ -45,15 +45,6 @@ export class ProcessSpawner extends Context.Tag("holdfast/process/ProcessSpawner
     ) => Effect.Effect<Process, InvalidSpec | SpawnError, Scope.Scope>
   }
 >() {}
-
-/** Holdfast does not run on this system. */
-export class UnsupportedPlatform extends Schema.TaggedError<UnsupportedPlatform>()("UnsupportedPlatform", {
-  platform: Schema.String,
-}) {
-  override get message(): string {
-    return `Holdfast runs on Linux and macOS; it does not run on ${this.platform} yet.`
-  }
-}
 
 /** Starts one process and gives its handle, which the caller has to release. */
 const start = Effect.fnUntraced(function* (
@@ -161,23 +152,13 @@ const outputFor = (
   )
 }
 
-/** The table of processes of the system this runs on. */
-const platformTable = Layer.suspend(() => {
-  switch (process.platform) {
-    case "linux":
-      return LinuxProcessTable.layer
-    case "darwin":
-      return MacProcessTable.layer
-    default:
-      return Layer.die(new UnsupportedPlatform({ platform: process.platform }))
-  }
-})
-
 /**
  * Starts real processes. One guardian per layer kills whatever is alive when the program dies; closing the layer
  * stops what is still running. Where Holdfast does not run, building it dies with `UnsupportedPlatform`.
  */
 export const layer: Layer.Layer<ProcessSpawner> = Layer.suspend(() => {
   const owner = randomBytes(16).toString("hex")
-  return Layer.scoped(ProcessSpawner, make(owner)).pipe(Layer.provide([platformTable, Guardian.layer(owner)]))
+  return Layer.scoped(ProcessSpawner, make(owner)).pipe(
+    Layer.provide([PlatformTable.layer, Guardian.layer(owner)]),
+  )
 })

@@ -69,7 +69,11 @@ export class ProcessTable extends Context.Tag("holdfast/process/ProcessTable")<
      * Whether a process just found is still the one that has this pid. False when that cannot be told; macOS has no
      * quick way to tell and trusts the look.
      */
-    readonly isStill: (process: ProcessInfo) => boolean
+    readonly isStill: (process: Pick<ProcessInfo, "pid" | "startTime">) => boolean
+    /** Milliseconds since a process of this boot began. A jump of the wall clock changes nothing (on Linux). */
+    readonly ageOf: (process: Pick<ProcessInfo, "startTime">) => number
+    /** A time of this boot, given as the seconds of /proc/uptime, in the unit of `startTime`; rather too late. */
+    readonly timeAt: (uptime: string) => string
     /**
      * Every live process of a spawn. Looked up after the call, never answered from an earlier look; calls that wait
      * at the same time share one look at the table.

@@ -59,15 +59,15 @@ describe("cursor", () => {
       const fox = Buffer.from("🦊")
       const log = yield* logFile(Buffer.concat([Buffer.from("a"), fox.subarray(0, 2)]))
       const going = yield* LogCursor.readText(log)
-      assert.deepStrictEqual(going, { text: "a", nextOffset: 1, eof: true })
+      assert.deepStrictEqual(going, { offset: 0, text: "a", nextOffset: 1, eof: true })
       const rest = yield* LogCursor.readText(log, { offset: 1 })
-      assert.deepStrictEqual(rest, { text: "", nextOffset: 1, eof: true })
+      assert.deepStrictEqual(rest, { offset: 1, text: "", nextOffset: 1, eof: true })
       const ended = yield* LogCursor.readText(log, { offset: 1, ended: true })
-      assert.deepStrictEqual(ended, { text: "\ufffd", nextOffset: 3, eof: true })
+      assert.deepStrictEqual(ended, { offset: 1, text: "\ufffd", nextOffset: 3, eof: true })
       fs.appendFileSync(log, fox.subarray(2))
       assert.strictEqual((yield* LogCursor.readText(log, { offset: 1 })).text, "🦊")
       const tight = yield* LogCursor.readText(log, { offset: 1, maxBytes: 2 })
-      assert.deepStrictEqual(tight, { text: "\ufffd", nextOffset: 3, eof: false })
+      assert.deepStrictEqual(tight, { offset: 1, text: "\ufffd", nextOffset: 3, eof: false })
     }),
   )
 
@@ -75,7 +75,10 @@ describe("cursor", () => {
     Effect.gen(function* () {
       const log = yield* logFile("12345")
       const end = yield* LogCursor.read(log, { offset: 5 })
-      assert.deepStrictEqual({ ...end, bytes: end.bytes.length }, { bytes: 0, nextOffset: 5, eof: true })
+      assert.deepStrictEqual(
+        { ...end, bytes: end.bytes.length },
+        { offset: 5, bytes: 0, nextOffset: 5, eof: true },
+      )
       fs.appendFileSync(log, "6")
       assert.strictEqual((yield* LogCursor.readText(log, { offset: 5 })).text, "6")
       const past = yield* Effect.flip(LogCursor.read(log, { offset: 7 }))

@@ -179,6 +179,8 @@ describe("a group", () => {
     identifyChild: (pid) => Effect.succeed(identity(pid, "0")),
     endOf: () => "0",
     isStill: () => true,
+    ageOf: () => 0,
+    timeAt: () => "0",
     membersOf: () => Effect.sync(members),
     setOwn: () => {},
     ownGroup: 1,
