@@ -49,12 +49,14 @@ const faultOf = (exit: Exit.Exit<unknown, unknown>): SqlError | undefined =>
  *
  * @param afterCommit runs after each transaction, before anybody is told of it; what fails in it is its own affair
  * @param onFault is told of each error of the database
+ * @param onRollback is called when what a transaction did is undone
  */
 export const make = (
   database: Database,
   path: string,
   afterCommit: Effect.Effect<void>,
   onFault: (error: SqlError) => Effect.Effect<void>,
+  onRollback: () => void,
 ): Effect.Effect<GroupCommit, never, Scope.Scope> =>
   Effect.gen(function* () {
     const mailbox = yield* Mailbox.make<Ticket>()
@@ -67,7 +69,7 @@ export const make = (
         : Effect.zipRight(onFault(fault), Deferred.fail(ticket.done, SqlDatabase.meaning(path)(fault)))
     }
 
-    const rollback = Effect.ignore(database.run("ROLLBACK"))
+    const rollback = Effect.zipRight(Effect.sync(onRollback), Effect.ignore(database.run("ROLLBACK")))
 
     const transaction = (tickets: ReadonlyArray<Ticket>): Effect.Effect<void> =>
       Effect.gen(function* () {

@@ -31,7 +31,7 @@ export type JobEvent = Data.TaggedEnum<{
   Exited: { readonly at: number; readonly code: number } & Logged
   /** A signal ended the process: to killed, or to queued when it is tried again. */
   Signaled: { readonly at: number; readonly signal: string } & Logged
-  /** The process could not be started: to failed; or to queued when it is tried again, unless `permanent`. */
+  /** The process could not be started, or was forked and could not become the program: to failed; or to queued when it is tried again, unless `permanent`. */
   SpawnFailed: {
     readonly at: number
     readonly error: string

@@ -67,4 +67,4 @@ export const parsePrefix = (text: string): Either.Either<JobPrefix, InvalidJobId
     : Either.left(new InvalidJobId({ given: text.length > 40 ? `${text.slice(0, 40)}…` : text }))
 
 /** Whether a prefix is a whole id. */
-export const isComplete = (prefix: string): prefix is JobId => Schema.is(JobId)(prefix)
+export const isComplete: (prefix: string) => prefix is JobId = Schema.is(JobId)

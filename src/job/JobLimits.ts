@@ -27,7 +27,12 @@ interface Sized {
   readonly command: ReadonlyArray<string>
   readonly env: Readonly<Record<string, string>>
   readonly mask: ReadonlyArray<string>
-  readonly stdin: "null" | { readonly text: string } | { readonly base64: string } | { readonly file: string }
+  readonly stdin:
+    | "null"
+    | "pipe"
+    | { readonly text: string }
+    | { readonly base64: string }
+    | { readonly file: string }
   readonly delay?: unknown
   readonly startAt?: unknown
 }
@@ -47,7 +52,7 @@ interface Shown {
 }
 
 const inputBytes = (stdin: Sized["stdin"]): number =>
-  stdin === "null"
+  typeof stdin === "string"
     ? 0
     : "text" in stdin
       ? Buffer.byteLength(stdin.text)

@@ -192,7 +192,6 @@ const table: { readonly [State in Unended["_tag"]]: Row<Named<JobState, State>> 
         logged,
       ),
     SpawnFailed: (record, { at, error, permanent, reason }) => {
-      if (lastAttempt(record)!.process !== undefined) return "its process has started"
       const wasStopped = lastAttempt(record)!.stopping !== undefined
       return end(
         record,

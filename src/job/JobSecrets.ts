@@ -13,7 +13,7 @@ export const JobSecrets = Schema.Struct({
   command: JobSpec.fields.command,
   env: Schema.Record({ key: Schema.String, value: Schema.String }),
   stdin: Schema.Union(
-    Schema.Literal("null"),
+    Schema.Literal("null", "pipe"),
     Schema.Struct({ text: Schema.String }),
     Schema.Struct({ base64: Schema.String }),
     Schema.Struct({ file: Schema.String }),

@@ -51,9 +51,13 @@ export const GroupName = Schema.String.pipe(
   }),
 )
 
-/** What a job reads: nothing, a text, bytes in base 64, or a file (an absolute path, opened at the start). */
+/**
+ * What a job reads: nothing, what is written to it while it runs, a text, bytes in base 64, or a file (an absolute path,
+ * opened at the start).
+ */
 export const Stdin = Schema.Union(
   Schema.Literal("null"),
+  Schema.Literal("pipe"),
   Schema.Struct({ text: Schema.String }).annotations({ title: "{ text }" }),
   Schema.Struct({
     base64: Schema.String.pipe(

@@ -11,6 +11,7 @@ import { searchedCommand } from "./JobQuery.js"
 import type { JobRecord } from "./JobRecord.js"
 import { endedAt, hasEnded, logBytes } from "./JobRecord.js"
 import { JobSecrets } from "./JobSecrets.js"
+import { RecordCache } from "./RecordCache.js"
 import * as RecordText from "./RecordText.js"
 import type { Database, Row, Value } from "./SqlDatabase.js"
 import type { StoreFull } from "./StoreError.js"
@@ -62,11 +63,13 @@ const nOf = "(SELECT n FROM jobs WHERE id = ?)"
  *
  * @param onErase is called when secrets were erased, whose traces then have to be removed from the log of writes
  * @param room fails when no further job is to be added
+ * @param cache to be cleared when a transaction is undone
  */
 export const make = (
   database: Database,
   onErase: () => void,
   room: Effect.Effect<void, SqlError | StoreFull> = Effect.void,
+  cache: RecordCache = new RecordCache(),
 ): Tables<SqlError | StoreFull> => {
   const recordWhere = (condition: string, value: Value) =>
     Effect.gen(function* () {
@@ -76,14 +79,22 @@ export const make = (
       )
       if (row === undefined) return undefined
       const record = recordOf(row)
-      if (Either.isRight(record)) return record.right
+      if (Either.isRight(record)) {
+        cache.set(record.right)
+        return record.right
+      }
+      cache.delete(String(row["id"]))
       yield* setAside(database, String(row["id"]), record.left)
       onErase()
       return undefined
     })
 
   return {
-    read: (id) => recordWhere("j.id = ?", id),
+    read: (id) =>
+      Effect.suspend(() => {
+        const known = cache.get(id)
+        return known === undefined ? recordWhere("j.id = ?", id) : Effect.succeed(known)
+      }),
     withKey: (key) => recordWhere("j.idempotency_key = ?", key),
     withPrefix: (prefix, limit) =>
       Effect.map(
@@ -128,6 +139,7 @@ export const make = (
           for (const { job } of spec.after)
             yield* database.run("INSERT OR IGNORE INTO waits (awaited, id) VALUES (?, ?)", job, id)
         }
+        cache.set(record)
         if (secrets !== undefined) {
           yield* database.run("INSERT INTO secrets (n, secrets) VALUES (?, ?)", n, encodeSecrets(secrets))
         }
@@ -149,6 +161,7 @@ export const make = (
           RecordText.checksumOf(text),
           id,
         )
+        cache.set(record)
         if (hasEnded(record) && spec.after.length > 0)
           yield* database.run("DELETE FROM waits WHERE id = ?", id)
       }),
@@ -157,6 +170,7 @@ export const make = (
     drop: (id) =>
       Effect.gen(function* () {
         const [row] = yield* database.run("SELECT n FROM jobs WHERE id = ?", id)
+        cache.delete(id)
         yield* erase(database, id, row!["n"] as number)
         onErase()
       }),

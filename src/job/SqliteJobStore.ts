@@ -26,6 +26,7 @@ import { JobStore } from "./JobStore.js"
 import * as SqlDatabase from "./SqlDatabase.js"
 import * as SqlQueries from "./SqlQueries.js"
 import * as SqlTables from "./SqlTables.js"
+import { RecordCache } from "./RecordCache.js"
 import type { OpenError, StoreError } from "./StoreError.js"
 import { JobNotFound } from "./StoreError.js"
 import * as StoreFile from "./StoreFile.js"
@@ -83,8 +84,13 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
         : Effect.void,
     )
     yield* Effect.addFinalizer(() => Effect.ignore(database.run("PRAGMA wal_checkpoint(TRUNCATE)")))
-    const { commit, read } = yield* GroupCommit.make(database, path, forget, (error) =>
-      SqlDatabase.isCorrupt(error) ? StoreFile.suspect(path) : Effect.void,
+    const cache = new RecordCache()
+    const { commit, read } = yield* GroupCommit.make(
+      database,
+      path,
+      forget,
+      (error) => (SqlDatabase.isCorrupt(error) ? StoreFile.suspect(path) : Effect.void),
+      () => cache.clear(),
     )
     const tables = SqlTables.make(
       database,
@@ -92,6 +98,7 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
         hasErased = true
       },
       maxBytes === undefined ? Effect.void : StoreFile.room(database, path, maxBytes),
+      cache,
     )
     const nextId = JobId.factory()
 
@@ -113,6 +120,9 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
     /** A look that writes nothing, unless there is something to be set aside. */
     const get = (id: JobId.JobId) =>
       Effect.gen(function* () {
+        // Between two transactions: what is not on disk yet is not told.
+        const known = yield* read(Effect.sync(() => cache.get(id)))
+        if (known !== undefined) return known
         const [row] = yield* read(
           database.run(
             "SELECT j.id, r.record, r.checksum FROM jobs j LEFT JOIN records r ON r.n = j.n WHERE j.id = ?",
@@ -135,7 +145,7 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
       get: Effect.fn("JobStore.get")(get),
       find: Effect.fn("JobStore.find")(function* (name: string) {
         const prefix = yield* JobId.parsePrefix(name)
-        return yield* get(yield* read(JobLedger.resolve(tables, prefix)))
+        return yield* get(JobId.isComplete(prefix) ? prefix : yield* read(JobLedger.resolve(tables, prefix)))
       }),
       spec: Effect.fn("JobStore.spec")((id: JobId.JobId) => commit(JobLedger.specOf(tables, id))),
       list: Effect.fn("JobStore.list")(function* (query: JobQuery.JobQuery = {}) {

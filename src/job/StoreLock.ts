@@ -6,46 +6,20 @@ import * as fs from "node:fs"
 import { join } from "node:path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as SqlDatabase from "./SqlDatabase.js"
 import type { StoreError } from "./StoreError.js"
 import { StoreLocked } from "./StoreError.js"
+import { ownerFile, ownerOf, type StoreOwner } from "./StoreOwner.js"
 
-/** Who holds a root. */
-export const StoreOwner = Schema.Struct({
-  pid: Schema.Int,
-  /** Where it answers, once it does. */
-  address: Schema.optional(Schema.String),
-  /** Since when, in milliseconds since the epoch. */
-  since: Schema.Int,
-})
-export type StoreOwner = typeof StoreOwner.Type
+export { ownerOf, StoreOwner } from "./StoreOwner.js"
 
 /** A lock that is held. */
 export interface StoreLock {
   /** Says where its owner answers. */
   readonly announce: (address: string) => Effect.Effect<void, StoreError>
 }
-
-const ownerFile = (root: string): string => join(root, "daemon.json")
-
-const decodeOwner = Schema.decodeUnknownOption(Schema.parseJson(StoreOwner))
-
-/**
- * Who says that it holds a root: to find the daemon of a root, or to name it. It may have died since; only the lock
- * itself is proof. Undefined when there is no such file, or none that can be read.
- */
-export const ownerOf = (root: string): Effect.Effect<StoreOwner | undefined> =>
-  Effect.sync(() => {
-    try {
-      return Option.getOrUndefined(decodeOwner(fs.readFileSync(ownerFile(root), "utf8")))
-    } catch {
-      return undefined
-    }
-  })
 
 const isAlive = (pid: number): boolean => {
   try {

@@ -1,0 +1,118 @@
+/** Signals to jobs, whatever state they are in. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import { ForeignGroup } from "../process/ForeignGroup.js"
+import type { StopReport } from "../process/Process.js"
+import * as Process from "../process/Process.js"
+import type { TableUnreadable } from "../process/ProcessTable.js"
+import type { Signal } from "../process/Signal.js"
+import { markOf, redactorOf } from "./Attempt.js"
+import * as AttemptFiles from "./AttemptFiles.js"
+import type { Attempts } from "./Attempts.js"
+import * as AttemptWatch from "./AttemptWatch.js"
+import { JobEvent } from "./JobEvent.js"
+import type { InvalidTransition, JobRecord } from "./JobRecord.js"
+import { hasEnded, lastAttempt, transition } from "./JobRecord.js"
+import type { KillOptions, KillReport } from "./JobRunnerService.js"
+import type { RunnerContext } from "./RunnerContext.js"
+import { now, publish } from "./RunnerContext.js"
+import type { JobNotFound, StoreError } from "./StoreError.js"
+
+/** The signals that ask a program to end. */
+const ending: ReadonlySet<Signal> = new Set(["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGABRT", "SIGKILL"])
+
+type Failure = InvalidTransition | JobNotFound | TableUnreadable | StoreError
+
+/** See `JobRunner.kill`. */
+export const kill = (
+  context: RunnerContext,
+  attempts: Attempts,
+  record: JobRecord,
+  options: KillOptions,
+): Effect.Effect<KillReport, Failure> => {
+  const signal = options.signal ?? record.spec.stopSignal
+  const escalate = options.escalate ?? ending.has(signal)
+  const grace = options.grace ?? record.spec.killAfter
+
+  const reach = (group: ForeignGroup): Effect.Effect<StopReport, TableUnreadable> =>
+    escalate ? group.stop(signal, grace) : once(group, signal)
+
+  const running = Effect.gen(function* () {
+    const attempt = attempts.of(record)
+    // Its end is just being stored.
+    if (attempt === undefined) return yield* Effect.flatMap(context.store.get(record.id), over)
+    if (escalate) yield* AttemptWatch.note(context, attempt, "stopped", signal)
+    else attempt.sent.add(signal)
+    const group = yield* Deferred.await(attempt.group)
+    const stop = group === undefined ? undefined : yield* reach(group)
+    // What is still there after KILL may be there for ever.
+    if (escalate && (stop === undefined || stop.survivors.length === 0)) yield* attempts.ended(attempt)
+    return { record: yield* context.store.get(record.id), signal, stop }
+  })
+
+  const over = (record: JobRecord): Effect.Effect<KillReport, Failure> =>
+    Effect.gen(function* () {
+      const group = remains(context, record)
+      if (group === undefined || (yield* group.members).length === 0)
+        return { record, signal, stop: undefined }
+      return { record, signal, stop: yield* reach(group) }
+    })
+
+  const waiting = Effect.gen(function* () {
+    const at = yield* now
+    const cancelled = yield* context.store
+      .update(record.id, (record) =>
+        // It may have been started since.
+        record.state._tag === "running" || hasEnded(record)
+          ? transition(record, JobEvent.Stopping({ at, cause: "stopped", signal }))
+          : transition(record, JobEvent.Cancel({ at, signal })),
+      )
+      .pipe(Effect.catchTag("RevisionMismatch", Effect.die))
+    if (cancelled.state._tag === "running") return yield* kill(context, attempts, cancelled, options)
+    if (cancelled.spec.notifications.length > 0) yield* context.notifier.prepare(cancelled)
+    yield* publish(context, cancelled)
+    if (cancelled.spec.notifications.length > 0) yield* context.notifier.deliver(cancelled)
+    return { record: cancelled, signal, stop: undefined }
+  })
+
+  switch (record.state._tag) {
+    case "created":
+    case "queued":
+      return waiting
+    case "running":
+      return running
+    default:
+      return over(record)
+  }
+}
+
+/** One signal, to whatever there is. */
+const once = (group: ForeignGroup, signal: Signal): Effect.Effect<StopReport, TableUnreadable> =>
+  Effect.map(
+    Effect.timed(Effect.zip(group.members, group.signal(signal))),
+    ([elapsed, [members, isSent]]) =>
+      new Process.StopReport({
+        sent: isSent ? [signal] : [],
+        escalated: false,
+        escapees: members.filter(({ inGroup }) => !inGroup).map(({ pid }) => pid),
+        elapsedMillis: Number(elapsed as never),
+        survivors: [],
+      }),
+  )
+
+/** What may be left of a job that is over: the group of its last process, if that was of this boot. */
+const remains = (context: RunnerContext, record: JobRecord): ForeignGroup | undefined => {
+  const last = lastAttempt(record)
+  if (last?.process === undefined || last.bootId !== context.bootId) return undefined
+  const { number, process } = last
+  let uptime = ""
+  try {
+    uptime =
+      AttemptFiles.read(context.root, AttemptFiles.pathsOf(record.id, number).run)?.outcome?.uptime ?? ""
+  } catch {
+    // Then only what carries its mark is known to be its own.
+  }
+  const endedAt = uptime === "" ? process.startTime : context.table.timeAt(uptime)
+  const redact = redactorOf(context, record, undefined)
+  return new ForeignGroup(process, markOf(record.id, number), context.table, redact, endedAt)
+}
