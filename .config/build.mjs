@@ -1,5 +1,6 @@
 /**
- * Builds dist/: the library module by module, with its types, and the program as one file, main.js.
+ * Builds dist/: the library module by module, with its types, and the program, main.js, with
+ * what it loads on demand beside it, cli.js and daemon.js.
  *
  * Everything is made in a directory of its own and then moved into dist/ file by file, only where it differs. So
  * whoever reads dist/ meanwhile (a second run of the tests, a running program) sees whole files, and two builds at
@@ -12,6 +13,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
+import { routes } from "./routes.mjs"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const dist = path.join(root, "dist")
@@ -25,23 +27,61 @@ const library = (outDir) => {
   if (status !== 0) throw new Error("the library does not compile")
 }
 
-/** In the one file, what main.ts loads by `import()` is evaluated only when it is asked for. */
-const program = (outDir) =>
-  build({
-    absWorkingDir: root,
-    entryPoints: ["src/main.ts"],
-    outfile: path.join(outDir, "main.js"),
-    bundle: true,
-    platform: "node",
-    target: "node20",
-    format: "esm",
-    minifySyntax: true,
-    minifyWhitespace: true,
-    legalComments: "none",
-    logLevel: "warning",
-    define: { HOLDFAST_VERSION: JSON.stringify(manifest.version) },
-    banner: { js: "#!/usr/bin/env node" },
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: "node",
+  target: "node20",
+  format: "esm",
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: "none",
+  logLevel: "warning",
+}
+
+/** What is loaded only when it is needed, each with all that it needs: an import of it stays an import. */
+const apart = { "./cli/Start.js": "./cli.js", "./Daemon.js": "./daemon.js" }
+
+const filesApart = {
+  name: "files-apart",
+  setup: ({ onResolve }) => {
+    onResolve({ filter: /^\.\// }, ({ kind, path }) =>
+      kind === "dynamic-import" && Object.hasOwn(apart, path)
+        ? { path: apart[path], external: true }
+        : undefined,
+    )
+  },
+}
+
+/**
+ * The program: main.js knows its version, cli.js has all that a command needs that only talks to the daemon, and
+ * daemon.js has Effect and the daemon. Node reads a file in a few milliseconds, and Effect in a hundred.
+ */
+const program = async (outDir) => {
+  const define = {
+    HOLDFAST_VERSION: JSON.stringify(manifest.version),
+    HOLDFAST_ROUTES: JSON.stringify(await routes(outDir)),
+  }
+  const bundle = (entry, name, more) =>
+    build({
+      ...common,
+      ...more,
+      entryPoints: [entry],
+      outfile: path.join(outDir, name),
+      define,
+      plugins: [filesApart],
+    })
+  await bundle("src/main.ts", "main.js", { banner: { js: "#!/usr/bin/env node" } })
+  // For `--env-file` alone, and no ES module.
+  await bundle("src/cli/Start.ts", "cli.js", { external: ["dotenv"] })
+  await bundle("src/cli/Daemon.ts", "daemon.js", {
+    // Native code stays in its package. What is not an ES module wants to have `require`.
+    external: ["better-sqlite3", "libsql"],
+    banner: {
+      js: 'import { createRequire as holdfastRequire } from "node:module"; const require = holdfastRequire(import.meta.url);',
+    },
   })
+}
 
 const filesIn = (directory) =>
   fs.existsSync(directory)

@@ -1,22 +1,16 @@
 /** The program: arguments -> command -> exit code. */
-import type { Commands } from "./cli/Command.js"
-import { run } from "./cli/Program.js"
+import { fileURLToPath } from "node:url"
+import { sinkOf } from "./cli/Terminal.js"
 
 /** Written in by the build. */
 declare const HOLDFAST_VERSION: string
 
-// A command's module is named in `import()` only, so that nothing of it is evaluated for another one.
-const commands: Commands = {}
+const args = process.argv.slice(2)
 
-// A reader that has left (`holdfast --help | head -1`) is no fault of ours.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error
-})
-
-process.exitCode = await run(process.argv.slice(2), {
-  version: HOLDFAST_VERSION,
-  platform: process.platform,
-  commands,
-  out: (text) => process.stdout.write(text),
-  err: (text) => process.stderr.write(text),
-})
+// The one question that is answered without loading anything; everything else is behind this.
+if (args.length === 1 && args[0] === "--version" && process.platform !== "win32") {
+  await sinkOf(process.stdout).write(`${HOLDFAST_VERSION}\n`)
+} else {
+  const { start } = await import("./cli/Start.js")
+  process.exitCode = await start(args, fileURLToPath(import.meta.url), HOLDFAST_VERSION)
+}

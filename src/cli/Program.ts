@@ -1,72 +1,86 @@
 /**
- * The way from arguments to an exit code. It answers `--version`, `--help` and mistakes by itself, without Effect, so
- * that they come at once; everything else is a command, loaded when it is asked for.
+ * The way from arguments to an exit code. It answers `--version`, `--help` and mistakes by itself, so that they come
+ * at once; everything else is a command, loaded when it is asked for.
  */
-import type { Commands } from "./Command.js"
-import { nearest } from "./Nearest.js"
-
-/** What `run` needs to know about the world. Words for the user go to `err`, data to `out`. */
-export interface Surroundings {
-  readonly version: string
-  readonly platform: NodeJS.Platform
-  readonly commands: Commands
-  readonly out: (text: string) => void
-  readonly err: (text: string) => void
-}
-
-/** The exit codes the program gives by itself. */
-export const exitCode = { ok: 0, failed: 1, usage: 2 } as const
+import { asksForHelp, isUsageError, parse } from "./Arguments.js"
+import type { Command } from "./Handler.js"
+import * as Help from "./Help.js"
+import { nearest } from "../process/Nearest.js"
+import type { Failure, World } from "./World.js"
+import { exitCode, isFailure, printable } from "./World.js"
 
 const options = ["--help", "-h", "--version", "-v"]
 
 /** Does what the arguments say; resolves to the exit code. */
-export const run = async (args: ReadonlyArray<string>, world: Surroundings): Promise<number> => {
+export const run = async (
+  args: ReadonlyArray<string>,
+  world: World,
+  commands: ReadonlyArray<Command>,
+): Promise<number> => {
   if (world.platform === "win32") {
-    world.err("Holdfast does not run on Windows yet; it needs Linux or macOS.\n")
+    await world.err.write("Holdfast does not run on Windows yet; it needs Linux or macOS.\n")
     return exitCode.failed
   }
   const [first, ...rest] = args
-  if (first === undefined || first === "--help" || first === "-h") {
-    world.out(help(world))
+  const isHelp = first === "help" && rest.length === 1 && !rest[0]!.startsWith("-")
+  if (first === undefined || first === "--help" || first === "-h" || (first === "help" && !isHelp)) {
+    await world.out.write(
+      Help.overview(
+        world.version,
+        commands.map(({ syntax }) => syntax),
+      ),
+    )
     return exitCode.ok
   }
   if (first === "--version" || first === "-v") {
-    world.out(`${world.version}\n`)
+    await world.out.write(`${world.version}\n`)
     return exitCode.ok
   }
-  const command = Object.hasOwn(world.commands, first) ? world.commands[first] : undefined
-  if (command !== undefined) return (await command.load()).run(rest)
-  world.err(unknown(first, world.commands))
-  return exitCode.usage
+  const name = isHelp ? rest[0]! : first
+  const command = commands.find(({ syntax }) => syntax.name === name)
+  if (command === undefined) {
+    await world.err.write(unknown(name, commands))
+    return exitCode.usage
+  }
+  if (isHelp || asksForHelp(command.syntax, rest)) {
+    await world.out.write(Help.ofCommand(command.syntax))
+    return exitCode.ok
+  }
+  return perform(command, rest, world)
 }
 
-const help = ({ commands, version }: Surroundings): string => {
-  const names = Object.keys(commands)
-  const width = Math.max(...[...names, "-h, --help    "].map((name) => name.length))
-  const row = (name: string, text: string) => `  ${name.padEnd(width)}  ${text}`
-  return [
-    `Holdfast ${version}: keeps servers up and keeps jobs from getting lost.`,
-    "",
-    "Usage: holdfast [option]" + (names.length > 0 ? " | holdfast <command> [arguments]" : ""),
-    "",
-    ...(names.length > 0
-      ? ["Commands:", ...names.map((name) => row(name, commands[name]!.summary)), ""]
-      : [
-          "This version is the ground floor, a library: processes that are stopped with everything they started, and",
-          'probes that tell whether a server is up. Import it from "holdfast". The daemon and its commands come with',
-          "the next releases; so far this program only tells about itself.",
-          "",
-        ]),
-    "Options:",
-    row("-h, --help", "show this text"),
-    row("-v, --version", "show the version"),
-    "",
-  ].join("\n")
+const perform = async (command: Command, args: ReadonlyArray<string>, world: World): Promise<number> => {
+  let isJson = false
+  try {
+    const input = parse(command.syntax, args)
+    isJson = input.options.json
+    return await (
+      await command.load()
+    )(input, world)
+  } catch (error) {
+    if (isUsageError(error)) {
+      await world.err.write(`holdfast: ${error.message}\n`)
+      return exitCode.usage
+    }
+    if (!isFailure(error)) throw error
+    if (isJson) await world.out.write(`${JSON.stringify(envelopeOf(error))}\n`)
+    else await world.err.write(`holdfast: ${printable(error.message)}\n`)
+    return exitCode.failed
+  }
 }
 
-const unknown = (word: string, commands: Commands): string => {
+/** An error in the form in which the API answers one. */
+const envelopeOf = ({ code, message, retryable }: Failure) => ({
+  schema_version: "1",
+  ok: false,
+  type: "error",
+  error: { code, message, retryable },
+})
+
+const unknown = (word: string, commands: ReadonlyArray<Command>): string => {
   const isOption = word.startsWith("-")
-  const near = nearest(word, isOption ? options : [...Object.keys(commands), ...options])
+  const names = commands.map(({ syntax }) => syntax.name)
+  const near = nearest(word, isOption ? options : [...names, ...options])
   const hint = near === undefined ? "see holdfast --help" : `did you mean ${near}?`
   return `holdfast: there is no ${isOption ? "option" : "command"} ${JSON.stringify(word)}; ${hint}\n`
 }

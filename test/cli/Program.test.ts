@@ -1,54 +1,65 @@
 import { describe, expect, it } from "vitest"
-import type { Commands } from "../../src/cli/Command.js"
+import { command } from "../../src/cli/Handler.js"
 import * as Program from "../../src/cli/Program.js"
+import { define } from "../../src/cli/Syntax.js"
+import * as Syntaxes from "../../src/cli/Syntaxes.js"
+import type { World } from "../../src/cli/World.js"
+import { Failure } from "../../src/cli/World.js"
+import { run, start } from "./support.js"
 
-const commands: Commands = {
-  serve: {
-    summary: "run the daemon",
-    load: async () => ({ run: async (args) => args.length }),
-  },
-  status: {
-    summary: "tell how things are",
-    load: () => Promise.reject(new Error("loaded without being asked for")),
-  },
-}
+const failing = define({
+  name: "fail",
+  summary: "fail",
+  positionals: { name: "HOW", count: "one" },
+  options: {},
+})
 
-const run = async (args: ReadonlyArray<string>, options: Partial<Program.Surroundings> = {}) => {
-  const [out, err]: [Array<string>, Array<string>] = [[], []]
-  const code = await Program.run(args, {
-    version: "1.2.3",
-    platform: "linux",
-    commands,
-    out: (text) => out.push(text),
-    err: (text) => err.push(text),
-    ...options,
-  })
-  return { code, out: out.join(""), err: err.join("") }
+const commands = [
+  command(Syntaxes.status, () => Promise.reject(new Error("loaded without being asked for"))),
+  command(failing, async () => async ({ args }) => {
+    if (args[0] === "bug") throw new TypeError("a bug")
+    throw new Failure("It is\u001B[31m not\nthere.", "job_not_found")
+  }),
+]
+
+const attempt = async (args: ReadonlyArray<string>, options: Partial<World> = {}) => {
+  const { err, out, world } = start(["--version"])
+  await Promise.resolve()
+  const begin = [out.text().length, err.text().length] as const
+  const code = await Program.run(args, { ...world, ...options }, commands)
+  return { code, out: out.text().slice(begin[0]), err: err.text().slice(begin[1]) }
 }
 
 describe("Program", () => {
   it.each(["--version", "-v"])("%s prints the version and nothing else", async (option) => {
-    expect(await run([option])).toEqual({ code: 0, out: "1.2.3\n", err: "" })
+    expect(await run([option])).toMatchObject({ code: 0, out: "1.2.3\n", err: "" })
   })
 
-  it.each([[["--help"]], [["-h"]], [[]]])("%j prints the help", async (args) => {
+  it.each([[["--help"]], [["-h"]], [["help"]], [[]]])("%j prints the help", async (args) => {
     const { code, err, out } = await run(args)
     expect({ code, err }).toEqual({ code: 0, err: "" })
-    expect(out).toMatch(/^ {2}serve +run the daemon$/m)
+    expect(out).toMatch(/^ {2}status +tell how a job is$/m)
     expect(out).toMatch(/^ {2}-v, --version +show the version$/m)
   })
 
-  it("has no list of commands in its help while there are none", async () => {
-    const { out } = await run([], { commands: {} })
-    expect(out).not.toMatch(/Commands:|<command>/)
+  it.each([
+    [["status", "--help"]],
+    [["status", "-h"]],
+    [["help", "status"]],
+    [["status", "a", "b", "--nope", "--help"]],
+  ])("%j prints the help of the command, without loading it", async (args) => {
+    const { code, err, out } = await attempt(args)
+    expect({ code, err }).toEqual({ code: 0, err: "" })
+    expect(out).toMatch(/^holdfast status: tell how a job is\.\n\nUsage: holdfast status \[options\] ID\n/)
+    expect(out).toMatch(/^ {6}--root DIR +where everything lives/m)
   })
 
-  it("loads the command that is named, and gives it the rest and its exit code back", async () => {
-    expect(await run(["serve", "--bind", "--help"])).toEqual({ code: 2, out: "", err: "" })
+  it("keeps the --help of the command that is to be run for that", async () => {
+    const { code, err } = await run(["run", "--", "ls", "--help"], { root: "/dev/null/nowhere" })
+    expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining("No daemon can be started") })
   })
 
   it.each([
-    ["srve", 'there is no command "srve"; did you mean serve?'],
     ["sttaus", 'there is no command "sttaus"; did you mean status?'],
     ["version", 'there is no command "version"; did you mean --version?'],
     ["toString", 'there is no command "toString"; see holdfast --help'],
@@ -58,12 +69,37 @@ describe("Program", () => {
     ["--serve", 'there is no option "--serve"; see holdfast --help'],
     ["a\nb", 'there is no command "a\\nb"; see holdfast --help'],
   ])("answers %j in one sentence and with exit code 2", async (word, sentence) => {
-    expect(await run([word])).toEqual({ code: 2, out: "", err: `holdfast: ${sentence}\n` })
+    expect(await attempt([word])).toEqual({ code: 2, out: "", err: `holdfast: ${sentence}\n` })
+  })
+
+  it("tells a failure in one line that no terminal obeys", async () => {
+    expect(await attempt(["fail", "now"])).toEqual({
+      code: 1,
+      out: "",
+      err: "holdfast: It is\uFFFD[31m not there.\n",
+    })
+  })
+
+  it("tells a failure as the API would to those who read JSON", async () => {
+    const { code, err, out } = await attempt(["fail", "now", "--json"])
+    expect({ code, err }).toEqual({ code: 1, err: "" })
+    expect(JSON.parse(out)).toMatchObject({
+      schema_version: "1",
+      ok: false,
+      type: "error",
+      error: { code: "job_not_found", retryable: false },
+    })
+  })
+
+  it("does not hide a bug", async () => {
+    await expect(attempt(["fail", "bug"])).rejects.toThrow("a bug")
   })
 
   it("says in one sentence that it does not run on Windows yet, whatever it is asked", async () => {
-    const { code, err, out } = await run(["serve"], { platform: "win32" })
-    expect({ code, out }).toEqual({ code: 1, out: "" })
-    expect(err).toBe("Holdfast does not run on Windows yet; it needs Linux or macOS.\n")
+    expect(await attempt(["serve"], { platform: "win32" })).toEqual({
+      code: 1,
+      out: "",
+      err: "Holdfast does not run on Windows yet; it needs Linux or macOS.\n",
+    })
   })
 })

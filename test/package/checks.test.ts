@@ -104,6 +104,10 @@ describe("npm run check", () => {
     const sources = {
       "src/index.ts": "export const a = 1\n",
       "src/main.ts": "process.stdout.write(HOLDFAST_VERSION)\ndeclare const HOLDFAST_VERSION: string\n",
+      "src/cli/Start.ts": "export const start = 1\n",
+      "src/cli/Daemon.ts": "export const serve = 1\n",
+      "src/api/Api.ts":
+        'import * as HttpApi from "@effect/platform/HttpApi"\nexport const Api = HttpApi.make("planted")\n',
     }
     const manifest = (exports: unknown) =>
       JSON.stringify({

@@ -54,10 +54,18 @@ describe("the packed package", () => {
     const built = packed.filter((file) => file.startsWith("dist/"))
     expect(
       built.filter(
-        (file) => !/^dist\/(process\/|probe\/|output\/|job\/)?[A-Za-z0-9]+(\.js|\.d\.ts)$/.test(file),
+        (file) => !/^dist\/((process|probe|output|event|job|api)\/)?[A-Za-z0-9]+(\.js|\.d\.ts)$/.test(file),
       ),
     ).toEqual([])
-    expect(built).toEqual(expect.arrayContaining(["dist/index.js", "dist/index.d.ts", "dist/main.js"]))
+    expect(built).toEqual(
+      expect.arrayContaining([
+        "dist/index.js",
+        "dist/index.d.ts",
+        "dist/main.js",
+        "dist/cli.js",
+        "dist/daemon.js",
+      ]),
+    )
   })
 
   const loadNative = new Set(["./job/SqliteJobStore", "./job/StoreLock"])

@@ -1,0 +1,266 @@
+/**
+ * From a request of `node:http` to its answer: access, route, body, handler. Everything up to the handler happens
+ * within the turn of the loop that brought the request, and a handler that waits for nothing is done in it too.
+ */
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
+import type { Duplex } from "node:stream"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import * as Stream from "effect/Stream"
+import * as Tracing from "../process/Tracing.js"
+import * as Access from "./Access.js"
+import * as ApiError from "./ApiError.js"
+import * as Body from "./Body.js"
+import * as Routes from "./Routes.js"
+
+/** How a listener behaves. */
+export interface Options {
+  readonly rules: Access.Rules
+  readonly handlers: Routes.Handlers
+  /** How long nothing may come of a body, in milliseconds. */
+  readonly bodyPatience: number
+}
+
+/** A listener at work. */
+export interface Listener {
+  /** From now on requests are refused as `unavailable`. */
+  readonly close: () => void
+  /** Done when no request is being answered. */
+  readonly idle: Effect.Effect<void>
+  /** Interrupts whatever is still being answered. */
+  readonly interrupt: () => void
+}
+
+type Handler = (request: object) => Effect.Effect<unknown, ApiError.ApiError>
+
+const json = "application/json"
+
+const common = {
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+}
+
+/** A page of ours loads nothing, runs nothing and is framed by nobody. */
+const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+
+const send = (
+  response: ServerResponse,
+  status: number,
+  contentType: string,
+  text: string,
+  headers?: Readonly<Record<string, string>>,
+): void => {
+  response.writeHead(status, {
+    ...common,
+    "content-type": contentType,
+    "content-length": Buffer.byteLength(text),
+    ...headers,
+  })
+  response.end(text)
+}
+
+/** How long a sender of too much is listened to, so that it gets to read why it is refused, in milliseconds. */
+const lingering = 1_000
+
+/** Answers a request whose body has not been read. */
+const sendEarly = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: ApiError.ApiError,
+  headers: Readonly<Record<string, string>> = {},
+): void => {
+  const text = JSON.stringify(ApiError.envelope(error))
+  if (request.complete || !Body.isPresent(request)) return send(response, error.status, json, text, headers)
+  // A connection that is closed on what was not read is reset, and the answer with it.
+  response.writeHead(error.status, {
+    ...common,
+    "content-type": json,
+    "content-length": Buffer.byteLength(text),
+    connection: "close",
+    ...headers,
+  })
+  response.write(text)
+  const timer = setTimeout(() => response.end(), lingering)
+  request.once("close", () => clearTimeout(timer))
+  request.once("end", () => response.end())
+  request.resume()
+}
+
+const internal = ApiError.make(
+  "internal_error",
+  "Something went wrong within the daemon; its log tells what.",
+)
+const closing = ApiError.make("unavailable", "The daemon is stopping. Try again when it is back.")
+
+/** Waits until a reader has taken what it was sent; done too when it is gone. */
+const drained = (response: ServerResponse): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    const done = () => resume(Effect.void)
+    response.once("drain", done).once("close", done)
+    return Effect.sync(() => response.off("drain", done).off("close", done))
+  })
+
+const stream = (response: ServerResponse, { pieces }: Routes.Streamed, contentType: string) =>
+  Effect.zipRight(
+    Effect.sync(() => response.writeHead(200, { ...common, "content-type": contentType })),
+    Stream.runForEachChunk(pieces, (chunk) =>
+      Effect.suspend(() =>
+        response.write(Chunk.join(chunk, "")) || response.closed ? Effect.void : drained(response),
+      ),
+    ),
+  )
+
+const faultStatus: Readonly<Record<string, readonly [number, ApiError.ErrorCode, string]>> = {
+  HPE_HEADER_OVERFLOW: [431, "invalid_request", "The headers of the request are too large."],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "request_timeout", "The request did not arrive in time."],
+}
+
+/** Answers what is no HTTP, or does not become any in time. */
+const onClientError = (error: NodeJS.ErrnoException, socket: Duplex): void => {
+  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy()
+  const [status, code, message] = faultStatus[error.code ?? ""] ?? [
+    400,
+    "invalid_request" as const,
+    "The request is not HTTP.",
+  ]
+  const text = JSON.stringify(ApiError.envelope(ApiError.make(code, message, { status })))
+  const lines = [
+    `HTTP/1.1 ${status} ${code}`,
+    "Connection: close",
+    `Content-Type: ${json}`,
+    `Content-Length: ${Buffer.byteLength(text)}`,
+  ]
+  socket.end(`${lines.join("\r\n")}\r\n\r\n${text}`, () => socket.destroy())
+}
+
+/** Makes a server answer. */
+export const attach = (server: Server, options: Options): Effect.Effect<Listener> =>
+  Effect.map(Effect.runtime(), (runtime) => {
+    const { bodyPatience, handlers } = options
+    const fork = Runtime.runFork(runtime)
+    const judge = Access.make(options.rules)
+    const active = new Set<Fiber.RuntimeFiber<void, ApiError.ApiError>>()
+    const waiters = new Set<() => void>()
+    let isClosing = false
+
+    const fail = (response: ServerResponse, cause: Cause.Cause<ApiError.ApiError>, title: string): void => {
+      if (response.headersSent || response.destroyed) return void response.end()
+      const failure = Option.getOrUndefined(Cause.failureOption(cause))
+      const error = failure ?? (Cause.isInterruptedOnly(cause) ? closing : internal)
+      if (error === internal) fork(Effect.logError(`${title} failed`, cause))
+      send(response, error.status, json, JSON.stringify(ApiError.envelope(error)))
+    }
+
+    const answer = (response: ServerResponse, route: Routes.Route, request: object): void => {
+      const handle = handlers[route.name] as unknown as Handler
+      const run = Effect.flatMap(
+        Effect.suspend(() => handle(request)),
+        (value) => {
+          if (value instanceof Routes.Streamed)
+            return Effect.andThen(stream(response, value, route.contentType), () => response.end())
+          if (route.contentType === json) send(response, 200, json, JSON.stringify(value))
+          else
+            send(response, 200, route.contentType, String(value), {
+              "content-security-policy": pagePolicy,
+            })
+          return Effect.void
+        },
+      )
+      const fiber = fork(Tracing.withSpan(Effect.asVoid(run), route.title, () => ({ endpoint: route.name })))
+      active.add(fiber)
+      response.once("close", () => {
+        if (!response.writableFinished) fiber.unsafeInterruptAsFork(FiberId.none)
+      })
+      fiber.addObserver((exit) => {
+        active.delete(fiber)
+        if (Exit.isFailure(exit)) fail(response, exit.cause, route.title)
+        if (active.size === 0) for (const done of waiters) done()
+      })
+    }
+
+    const onRequest = (request: IncomingMessage, response: ServerResponse, expectsGo: boolean): void => {
+      const refuse = (error: ApiError.ApiError, headers?: Readonly<Record<string, string>>) =>
+        sendEarly(request, response, error, headers)
+      const { method = "GET", url = "/" } = request
+      const mark = url.indexOf("?")
+      const path = mark === -1 ? url : url.slice(0, mark)
+      if (isClosing) {
+        response.shouldKeepAlive = false
+        return refuse(closing)
+      }
+      const refusal = judge({ path, headers: request.headers, localAddress: request.socket.localAddress })
+      if (refusal !== undefined) {
+        return refuse(
+          refusal,
+          refusal.code === "unauthorized" ? { "www-authenticate": Access.challenge(path) } : {},
+        )
+      }
+      const found = Routes.find(method, path)
+      if (found._tag === "WrongMethod") {
+        return refuse(
+          ApiError.make("method_not_allowed", `There is no ${method} here; there is ${found.allow}.`),
+          { allow: found.allow },
+        )
+      }
+      if (found._tag === "BadPath")
+        return refuse(ApiError.make("invalid_request", "The path is wrongly percent-encoded."))
+      if (found._tag === "Nothing")
+        return refuse(
+          ApiError.make("not_found", "There is no such endpoint; see /docs for those that there are."),
+        )
+
+      const { parameters, route } = found
+      const go = (body: Uint8Array | undefined) => {
+        const raw = { parameters, search: mark === -1 ? "" : url.slice(mark), headers: request.headers, body }
+        const decoded = route.decode(raw)
+        if (Either.isLeft(decoded)) refuse(decoded.left)
+        else answer(response, route, decoded.right)
+      }
+      if (!Body.isPresent(request)) return go(undefined)
+      const unwanted = Body.refusal(request)
+      if (unwanted !== undefined) return refuse(unwanted)
+      if (expectsGo) response.writeContinue()
+      Body.read(request, bodyPatience, (body) =>
+        guarded(request, response, () => (body instanceof ApiError.ApiError ? refuse(body) : go(body))),
+      )
+    }
+
+    /** What is thrown here would end the program. */
+    const guarded = (request: IncomingMessage, response: ServerResponse, run: () => void): void => {
+      try {
+        run()
+      } catch (defect) {
+        fail(response, Cause.die(defect), `${request.method} ${request.url}`)
+      }
+    }
+
+    server.on("request", (request, response) =>
+      guarded(request, response, () => onRequest(request, response, false)),
+    )
+    server.on("checkContinue", (request, response) =>
+      guarded(request, response, () => onRequest(request, response, true)),
+    )
+    server.on("clientError", onClientError)
+
+    return {
+      close: () => {
+        isClosing = true
+      },
+      idle: Effect.async((resume) => {
+        if (active.size === 0) return resume(Effect.void)
+        const done = () => resume(Effect.void)
+        waiters.add(done)
+        return Effect.sync(() => waiters.delete(done))
+      }),
+      interrupt: () => {
+        for (const fiber of active) fiber.unsafeInterruptAsFork(FiberId.none)
+      },
+    }
+  })

@@ -1,0 +1,55 @@
+/** The help, made from the descriptions of the commands. */
+import type { Options, Syntax } from "./Syntax.js"
+import { common } from "./Syntax.js"
+
+const row = (width: number) => (left: string, text: string) => `  ${left.padEnd(width)}  ${text}`
+
+/** What `holdfast --help` says. */
+export const overview = (version: string, syntaxes: ReadonlyArray<Syntax>): string => {
+  const line = row(Math.max(...syntaxes.map(({ name }) => name.length), "-v, --version".length))
+  return [
+    `Holdfast ${version}: keeps servers up and keeps jobs from getting lost.`,
+    "",
+    "Usage: holdfast <command> [arguments]",
+    "",
+    "Commands:",
+    ...syntaxes.map(({ name, summary }) => line(name, summary)),
+    "",
+    "Options:",
+    line("-h, --help", "show this text, or a command's: holdfast run --help"),
+    line("-v, --version", "show the version"),
+    "",
+    "A job is named by its id, or by any beginning of it that no other job has. Times are written 500ms, 10s, 5m,",
+    "1h30m; a bare number is seconds. Data goes to standard output, words to standard error.",
+    "",
+  ].join("\n")
+}
+
+/** What `holdfast COMMAND --help` says. */
+export const ofCommand = ({ name, notes, options, positionals, summary }: Syntax): string => {
+  const every: Options = { ...options, ...common }
+  const all = Object.entries(every)
+  const left = all.map(([name, { short, value }]) => {
+    const long = `--${name}${value === undefined ? "" : ` ${value}`}`
+    return short === undefined ? `    ${long}` : `-${short}, ${long}`
+  })
+  const line = row(Math.max(...left.map(({ length }) => length)))
+  const dashes = positionals.count === "command" ? " --" : ""
+  const words = positionals.count === "optional" ? `[${positionals.name}]` : positionals.name
+  return [
+    `holdfast ${name}: ${summary}.`,
+    "",
+    `Usage: holdfast ${name} [options]${dashes}${words === "" ? "" : ` ${words}`}`,
+    "",
+    "Options:",
+    ...all.map(([, { among, help, many }], index) => {
+      const extra = [
+        ...(among === undefined || help.includes(among[0]!) ? [] : [among.join(", ")]),
+        ...(many ? ["may be repeated"] : []),
+      ]
+      return line(left[index]!, help + (extra.length > 0 ? ` (${extra.join("; ")})` : ""))
+    }),
+    "",
+    ...(notes === undefined ? [] : [...notes, ""]),
+  ].join("\n")
+}

@@ -1,0 +1,192 @@
+/** `doctor`: what a crash may have left behind, looked at from outside. */
+import * as fs from "node:fs"
+import { at, howToStart, placeOf } from "../Client.js"
+import type { Handler } from "../Handler.js"
+import { painterOf } from "../Painter.js"
+import { isAlive, ownerFile, ownerOf, rootOf, tokenFile } from "../Root.js"
+import type * as Syntaxes from "../Syntaxes.js"
+import type { World } from "../World.js"
+import { Failure, exitCode, printable } from "../World.js"
+
+/** One thing that was looked at. */
+interface Finding {
+  readonly what: string
+  readonly level: "ok" | "note" | "bad"
+  readonly sentence: string
+  /** Repairs it; resolves to what was done. Only where nothing can be lost. */
+  readonly fix?: () => string
+}
+
+const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, "0")
+
+const statOf = (path: string): fs.Stats | undefined => fs.lstatSync(path, { throwIfNoEntry: false })
+
+/** A file or directory that is nobody else's business. */
+const isPrivate = (what: string, path: string, wanted: number): ReadonlyArray<Finding> => {
+  const found = statOf(path)
+  if (found === undefined) return []
+  const uid = process.getuid?.()
+  if (uid !== undefined && found.uid !== uid) {
+    return [
+      { what, level: "bad", sentence: `${path} belongs to the user with the id ${found.uid}, not to you.` },
+    ]
+  }
+  if ((found.mode & 0o077) === 0) return [{ what, level: "ok", sentence: `${path} is yours alone.` }]
+  return [
+    {
+      what,
+      level: "bad",
+      sentence: `${path} has the mode ${octal(found.mode)}, so that others can get at it.`,
+      fix: () => {
+        fs.chmodSync(path, wanted)
+        return `its mode is ${octal(wanted)} now`
+      },
+    },
+  ]
+}
+
+/** A token that others could read is known to them: to hide it is not enough. */
+const token = (root: string): ReadonlyArray<Finding> => {
+  const path = tokenFile(root)
+  return isPrivate("token", path, 0o600).map((finding) =>
+    finding.fix === undefined
+      ? finding
+      : {
+          ...finding,
+          fix: () => {
+            fs.rmSync(path)
+            return "it is deleted; the next start of the daemon makes a new one"
+          },
+        },
+  )
+}
+
+/** A socket that nobody listens on any more. */
+const socket = (address: string): ReadonlyArray<Finding> => {
+  if (!address.startsWith("unix:")) return []
+  const path = address.slice("unix:".length)
+  if (statOf(path)?.isSocket() !== true) return []
+  return [
+    {
+      what: "socket",
+      level: "bad",
+      sentence: `${path} is left over from a daemon that is gone.`,
+      fix: () => {
+        fs.rmSync(path)
+        return "it is deleted"
+      },
+    },
+  ]
+}
+
+const daemon = async (root: string, world: World): Promise<ReadonlyArray<Finding>> => {
+  const file = ownerFile(root)
+  const owner = ownerOf(root)
+  const what = "daemon"
+  if (owner === undefined) {
+    return statOf(file) === undefined
+      ? [{ what, level: "note", sentence: `No daemon is running; start one: ${howToStart(root, world)}` }]
+      : [{ what, level: "bad", sentence: `${file} cannot be understood.`, fix: removing(file) }]
+  }
+  if (!isAlive(owner.pid)) {
+    const sentence = `The daemon with pid ${owner.pid} is gone and did not tidy up. Its jobs are kept; the next daemon finds them.`
+    return [{ what, level: "bad", sentence, fix: removing(file) }, ...socket(owner.address ?? "")]
+  }
+  if (owner.address === undefined) {
+    return [{ what, level: "note", sentence: `The daemon with pid ${owner.pid} is starting.` }]
+  }
+  const where = `The daemon with pid ${owner.pid} at ${owner.address}`
+  try {
+    const { value } = await at(placeOf(root, world), world).call("health", {}, { patience: 5_000 })
+    if (value.pid === owner.pid)
+      return [{ what, level: "ok", sentence: `${where} answers (version ${value.version}).` }]
+    return [
+      {
+        what,
+        level: "bad",
+        sentence: `${where} is not the one that answers there, which has pid ${value.pid}.`,
+      },
+    ]
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    return [{ what, level: "bad", sentence: `${where} does not answer: ${error.message}` }]
+  }
+}
+
+const removing = (file: string) => () => {
+  fs.rmSync(file)
+  return "it is deleted"
+}
+
+/** Whether the jobs can be asked for, and what was set aside because it could not be read. */
+const jobs = async (root: string, world: World): Promise<ReadonlyArray<Finding>> => {
+  try {
+    const { value } = await at(placeOf(root, world), world).call(
+      "list",
+      { query: { limit: 1 } },
+      { patience: 10_000 },
+    )
+    const sentence = value.jobs.length === 0 ? "There are none yet." : "They can be listed."
+    return [{ what: "jobs", level: "ok", sentence }]
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    return [{ what: "jobs", level: "bad", sentence: error.message }]
+  }
+}
+
+/** Copies of a damaged store that a daemon set aside. */
+const aside = (root: string): ReadonlyArray<Finding> =>
+  fs
+    .readdirSync(root)
+    .filter((name) => /corrupt|damaged|aside/.test(name))
+    .map((name) => ({
+      what: "store",
+      level: "note",
+      sentence: `${root}/${name} was set aside because it was damaged. Delete it when nothing in it is missed.`,
+    }))
+
+/** Looks at a root, and repairs what can be repaired. */
+export const doctor: Handler<typeof Syntaxes.doctor> = async ({ options }, world) => {
+  const root = rootOf(options.root, world)
+  const findings: Array<Finding> = []
+  if (statOf(root) === undefined) {
+    findings.push({
+      what: "root",
+      level: "note",
+      sentence: `${root} is not there yet; the first daemon makes it.`,
+    })
+  } else {
+    findings.push(...isPrivate("root", root, 0o700), ...token(root))
+    const found = await daemon(root, world)
+    findings.push(...found, ...aside(root))
+    if (found[0]?.level === "ok") findings.push(...(await jobs(root, world)))
+  }
+  const results = findings.map(({ fix, ...finding }) => {
+    if (fix === undefined || finding.level !== "bad") return { ...finding, fixable: false }
+    return options.fix ? { ...finding, fixable: true, fixed: fix() } : { ...finding, fixable: true }
+  })
+  const isWell = results.every((result) => result.level !== "bad" || "fixed" in result)
+  if (options.json) {
+    const envelope = {
+      schema_version: "1",
+      ok: true,
+      type: "doctor",
+      root,
+      healthy: isWell,
+      findings: results,
+    }
+    await world.out.write(`${JSON.stringify(envelope)}\n`)
+    return isWell ? exitCode.ok : exitCode.failed
+  }
+  const paint = painterOf(world.out, world)
+  const colours = { ok: "green", note: "yellow", bad: "red" } as const
+  for (const result of results) {
+    const { level, sentence, what } = result
+    const done =
+      "fixed" in result ? ` Repaired: ${result.fixed}.` : result.fixable ? " Repair it with --fix." : ""
+    await world.out.write(
+      `${paint(colours[level], level.padEnd(4))}  ${what}: ${printable(sentence)}${done}\n`,
+    )
+  }
+  return isWell ? exitCode.ok : exitCode.failed
+}

@@ -1,0 +1,197 @@
+/** Where it listens, and what happens when it cannot. */
+import * as fs from "node:fs"
+import { createServer } from "node:net"
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Exit from "effect/Exit"
+import * as Bind from "../../src/api/Bind.js"
+import * as Server from "../../src/api/ApiServer.js"
+import * as EventLog from "../../src/event/EventLog.js"
+import { JobRunner } from "../../src/job/JobRunner.js"
+import * as PortHolder from "../../src/probe/PortHolder.js"
+import { fake, noHolders, serve, temporary } from "./support.js"
+
+const options = { version: "1", metrics: Effect.succeed("") }
+
+const fault = (bind: string, auth: "token" | "none" = "token") =>
+  Effect.gen(function* () {
+    const runner = yield* fake(yield* temporary)
+    return yield* Effect.flip(Server.make({ ...options, bind, auth })).pipe(
+      Effect.provideService(JobRunner, runner.service),
+      Effect.provide(EventLog.layerMemory()),
+      Effect.provide(process.platform === "linux" ? PortHolder.layerProc : noHolders),
+    )
+  })
+
+describe("where it listens", () => {
+  it("is read from text", () => {
+    const read = (bind: string) => Either.getOrElse(Bind.parse(bind), (error) => error.message)
+    expect(read("127.0.0.1:19263")).toEqual({ _tag: "Tcp", host: "127.0.0.1", port: 19_263 })
+    expect(read("[::1]:0")).toEqual({ _tag: "Tcp", host: "::1", port: 0 })
+    expect(read("localhost:80")).toEqual({ _tag: "Tcp", host: "localhost", port: 80 })
+    expect(read("unix:/run/x.sock")).toEqual({ _tag: "Unix", path: "/run/x.sock" })
+    for (const wrong of [
+      "",
+      "19263",
+      "localhost",
+      "::1:5",
+      "a b:5",
+      "x:65536",
+      "unix:",
+      `unix:/${"x".repeat(200)}`,
+    ])
+      expect(read(wrong)).toMatch(/^Cannot listen at .*: .*\. Give HOST:PORT/)
+    expect(Bind.format({ _tag: "Tcp", host: "::", port: 5 })).toBe("http://[::1]:5")
+    expect(Bind.format({ _tag: "Tcp", host: "0.0.0.0", port: 5 })).toBe("http://127.0.0.1:5")
+  })
+
+  it.scopedLive("may be a Unix socket, for its owner alone", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporary
+      const path = join(directory, "api.sock")
+      const scope = yield* Scope.make()
+      const serving = yield* Scope.extend(serve({ bind: `unix:${path}` }), scope)
+      expect(serving.address).toBe(`unix:${path}`)
+      expect(fs.statSync(path).mode & 0o777).toBe(0o600)
+      expect((yield* serving.ask("/jobs")).status).toBe(200)
+      expect((yield* serving.ask("/jobs", { token: null })).status).toBe(401)
+      const second = yield* fault(`unix:${path}`)
+      expect(second).toMatchObject({ _tag: "AddressInUse", address: `unix:${path}` })
+      yield* Scope.close(scope, Exit.void)
+      expect(fs.existsSync(path)).toBe(false)
+    }),
+  )
+
+  it.scopedLive("takes over the socket of a dead program, and no file", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporary, "api.sock")
+      // What a program leaves that had no time to tidy up: its server is closed while the file has another name.
+      yield* Effect.promise(
+        () =>
+          new Promise<void>((resolve) => {
+            const dead = createServer().listen(path, () => {
+              fs.renameSync(path, `${path}.kept`)
+              dead.close(() => {
+                fs.renameSync(`${path}.kept`, path)
+                resolve()
+              })
+            })
+          }),
+      )
+      expect(fs.lstatSync(path).isSocket()).toBe(true)
+      const { ask } = yield* serve({ bind: `unix:${path}` })
+      expect((yield* ask("/health")).status).toBe(200)
+      const file = join(yield* temporary, "file")
+      fs.writeFileSync(file, "mine")
+      expect(yield* fault(`unix:${file}`)).toMatchObject({ _tag: "BindFailed" })
+      expect(fs.readFileSync(file, "utf8")).toBe("mine")
+    }),
+  )
+
+  it.scopedLive("is told to be taken, by whom", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve()
+      const error = yield* fault(`127.0.0.1:${port}`)
+      expect(error).toMatchObject({ _tag: "AddressInUse" })
+      if (process.platform === "linux") expect(error.message).toContain(`(pid ${process.pid})`)
+      expect((yield* fault("192.0.2.1:0"))._tag).toBe("BindFailed")
+      expect((yield* fault("nonsense"))._tag).toBe("InvalidBind")
+    }),
+  )
+
+  it.scopedLive("is never open to the network without a token", () =>
+    Effect.gen(function* () {
+      for (const bind of ["0.0.0.0:0", "[::]:0", "192.168.1.5:0", "build.example:0"])
+        expect((yield* fault(bind, "none"))._tag).toBe("UnsafeBind")
+      const { ask } = yield* serve({ bind: "0.0.0.0:0" })
+      expect((yield* ask("/health")).status).toBe(200)
+      expect((yield* ask("/jobs", { token: null })).status).toBe(401)
+    }),
+  )
+
+  it.scopedLive("is a Layer too", () =>
+    Effect.gen(function* () {
+      const runner = yield* fake(yield* temporary)
+      const layer = Server.layer({ ...options, bind: "127.0.0.1:0" }).pipe(
+        Layer.provide(
+          Layer.mergeAll(Layer.succeed(JobRunner, runner.service), EventLog.layerMemory(), noHolders),
+        ),
+      )
+      const { address } = yield* Effect.provide(Server.ApiServer, layer)
+      expect(address).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
+    }),
+  )
+})
+
+describe("the documents", () => {
+  it.scopedLive("list every endpoint, in a form that OpenAPI allows", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* serve()
+      const { body: spec } = yield* ask("/openapi.json")
+      expect(spec).toMatchObject({ openapi: "3.1.0", info: { title: "Holdfast", version: "1.2.3" } })
+      expect(Object.keys(spec.paths).sort()).toEqual(
+        [
+          "/docs /events /events/follow /exec /follow/{id} /gc /groups /groups/{name} /health /jobs /jobs/{id} /kill/{id}",
+          "/log/{id} /metrics /openapi.json /restart/{id} /start/{id} /status/{id} /stdin/{id} /tail/{id} /wait/{id}",
+          "/why/{id}",
+        ]
+          .join(" ")
+          .split(" "),
+      )
+      const references = JSON.stringify(spec).matchAll(/"#\/components\/schemas\/([^"]+)"/g)
+      for (const [, name] of references) expect(spec.components.schemas).toHaveProperty([name!])
+      const ids = new Set<string>()
+      for (const [path, methods] of Object.entries<Record<string, never>>(spec.paths)) {
+        for (const operation of Object.values<Record<string, never>>(methods)) {
+          const { operationId, parameters, responses, security, summary } = operation as never as {
+            operationId: string
+            parameters: Array<{ in: string; name: string; required: boolean }>
+            responses: Record<string, { description: string }>
+            security: Array<object>
+            summary: string
+          }
+          expect(ids.has(operationId)).toBe(false)
+          ids.add(operationId)
+          expect(summary).toBeTruthy()
+          expect(security).toEqual(path === "/health" ? [] : [{ token: [] }])
+          const named = parameters.filter((one) => one.in === "path").map(({ name }) => `{${name}}`)
+          expect(named).toEqual(path.match(/\{\w+\}/g) ?? [])
+          expect(responses).toHaveProperty("200")
+          for (const { description } of Object.values(responses)) expect(description).toBeTruthy()
+        }
+      }
+      expect(spec.paths["/exec"].post.responses).toHaveProperty("507")
+      expect(spec.paths["/status/{id}"].get.responses).toHaveProperty("409")
+      expect(JSON.stringify(spec)).not.toContain("HttpApiDecodeError")
+    }),
+  )
+
+  it.scopedLive("have a page that loads nothing", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* serve()
+      const { headers, text } = yield* ask("/docs")
+      expect(headers["content-type"]).toBe("text/html; charset=utf-8")
+      expect(headers["content-security-policy"]).toMatch(/^default-src 'none'/)
+      expect(text).toMatch(/^<!DOCTYPE html>/)
+      expect(text).toContain("/follow/{id}")
+      expect(text).not.toMatch(/<script|src=|https?:\/\//)
+      expect(text.length).toBeLessThan(100_000)
+      const { headers: plain, text: metrics } = yield* ask("/metrics")
+      expect(plain["content-type"]).toMatch(/^text\/plain; version=0\.0\.4/)
+      expect(metrics).toBe("holdfast_up 1\n")
+    }),
+  )
+
+  it.scopedLive("answer HEAD as GET, without a body", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* serve()
+      const reply = yield* ask("/openapi.json", { method: "HEAD" })
+      expect([reply.status, reply.text]).toEqual([200, ""])
+      expect(Number(reply.headers["content-length"])).toBeGreaterThan(1_000)
+    }),
+  )
+})

@@ -1,0 +1,324 @@
+/** Whatever is sent: a code, one clear sentence, and the daemon goes on. */
+import { connect } from "node:net"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as JsonFault from "../../src/api/JsonFault.js"
+import { StoreFull } from "../../src/job/StoreError.js"
+import { type Asking, type Reply, serve } from "./support.js"
+
+const expectError = (reply: Reply, status: number, code: string, message: RegExp | string) => {
+  expect(reply.body).toEqual({
+    schema_version: "1",
+    ok: false,
+    type: "error",
+    error: { code, message: expect.any(String), retryable: expect.any(Boolean) },
+  })
+  expect([reply.status, reply.body.error.code]).toEqual([status, code])
+  expect(reply.body.error.message).toMatch(message)
+  expect(reply.body.error.message).not.toMatch(/\n|\bat .*\.[jt]s:/)
+}
+
+/** What is asked, and what has to come of it. */
+type Case = readonly [
+  name: string,
+  path: string,
+  asking: Asking,
+  status: number,
+  code: string,
+  message: RegExp,
+]
+
+const body = (given: unknown): Asking => ({ method: "POST", body: given })
+const post: Asking = { method: "POST" }
+const command = ["true"]
+const bad = (name: string, given: unknown, message: RegExp): Case => [
+  name,
+  "/exec",
+  body(given),
+  400,
+  "invalid_request",
+  message,
+]
+const query = (path: string, message: RegExp): Case => [path, path, {}, 400, "invalid_request", message]
+
+const id = "01HZX3V9Q4R8N7C2M5K6J1T0WB"
+
+const cases: ReadonlyArray<Case> = [
+  ["an empty body", "/exec", post, 400, "invalid_request", /^A request body is required\.$/],
+  bad("an empty text", "", /^A request body is required\.$/),
+  bad("broken JSON", '{"command": ["a",\n ]}', /not JSON: wrong at line 2, column 2\.$/),
+  bad("JSON that ends too early", '{"command": ["a"', /ends too early, at line 1, column 17\.$/),
+  bad("a secret in broken JSON", '{"env": {"TOKEN": hunter2}}', /^(?!.*hunter2).*line 1, column 19/),
+  bad("bytes that are not UTF-8", Buffer.from([0x7b, 0xff, 0x7d]), /not UTF-8/),
+  bad("a list", "[]", /must be a JSON object/),
+  bad("a number", "7", /must be a JSON object/),
+  bad("half a million brackets", "[".repeat(500_000), /ends too early/),
+  bad(
+    "deep nesting",
+    `{"command":${"[".repeat(100_000)}${"]".repeat(100_000)}}`,
+    /nested more than 32 levels/,
+  ),
+  bad("a missing command", {}, /command: got nothing; it is required/),
+  bad("an empty command", { command: [] }, /command/),
+  bad("an empty program", { command: [" "] }, /command.*a program to run/),
+  bad("a command that is a text", { command: "ls" }, /command: got "ls"; expected/),
+  bad("a NUL in an argument", { command: ["a", "b\0c"] }, /command\[1\].*NUL/),
+  bad("an unknown field", { comand: command }, /no field "comand"; did you mean "command"\?$/),
+  bad("a field like none", { command, zzzzzz: 1 }, /no field "zzzzzz"; there are command, cwd/),
+  bad("__proto__", '{"command":["a"],"__proto__":{"x":1}}', /no field "__proto__"/),
+  bad(
+    "an unknown field further down",
+    { command, backoff: { dely_ms: 1 } },
+    /backoff\.dely_ms.*not known.*delay_ms/,
+  ),
+  bad(
+    "a negative timeout",
+    { command, timeout_ms: -1 },
+    /timeout_ms: got -1; expected a whole number of milliseconds/,
+  ),
+  bad("a huge timeout", { command, timeout_ms: 1e300 }, /timeout_ms/),
+  bad("half a millisecond", { command, timeout_ms: 0.5 }, /timeout_ms/),
+  bad("a number as text", { command, timeout_ms: "5" }, /timeout_ms/),
+  bad("a priority beyond", { command, priority: 5_000 }, /priority.*-1000 to 1000/),
+  bad("wait as text", { command, wait: "yes" }, /wait/),
+  bad("until_ms alone", { command, until_ms: 5 }, /"until_ms" without "wait"/),
+  bad("an unknown signal", { command, stop_signal: "FOO" }, /stop_signal.*a signal/),
+  bad("a relative file", { command, stdin: { file: "x" } }, /stdin.*absolute path/),
+  bad("delay and start", { command, delay_ms: 5, start_at: 7 }, /start_at: .*not both/),
+  bad("a variable's name", { command, env: { "A=B": "x" } }, /env/),
+  bad("a group's name", { command, group: "../x" }, /group.*a group's name/),
+  bad("a wrong dependency", { command, after: [{ job: "../x" }] }, /after\[0\]\.job/),
+  bad("tags twice", { command, tags: ["a", "a"] }, /tags.*once/),
+  [
+    "a text type",
+    "/exec",
+    { ...body({ command }), headers: { "content-type": "text/plain" } },
+    415,
+    "invalid_request",
+    /application\/json/,
+  ],
+  [
+    "no type",
+    "/exec",
+    { ...body({ command }), headers: { "content-type": undefined } },
+    415,
+    "invalid_request",
+    /application\/json/,
+  ],
+  [
+    "a form",
+    "/exec",
+    { ...body("a=b"), headers: { "content-type": "application/x-www-form-urlencoded" } },
+    415,
+    "invalid_request",
+    /application\/json/,
+  ],
+  [
+    "a compressed body",
+    "/exec",
+    { ...body({ command }), headers: { "content-encoding": "gzip" } },
+    415,
+    "invalid_request",
+    /compressed/,
+  ],
+  ["a wrong method", "/exec", {}, 405, "method_not_allowed", /no GET here; there is POST/],
+  ["an unknown route", "/nope", {}, 404, "not_found", /no such endpoint/],
+  ["a route too deep", `/status/${id}/x`, {}, 404, "not_found", /no such endpoint/],
+  [
+    "a body for GET",
+    `/status/${id}`,
+    { method: "GET", body: "{}", headers: { "content-length": "2" } },
+    400,
+    "invalid_request",
+    /takes no body/,
+  ],
+  ["an id that is not there", `/status/${id}`, {}, 404, "job_not_found", /no job 01HZX/],
+  ["an id of dots", "/status/..", {}, 400, "invalid_request", /id: got "\.\."; expected a job's id/],
+  ["an id of encoded dots", "/status/%2e%2e%2f", {}, 400, "invalid_request", /id: got "\.\.\/"/],
+  ["an empty id", "/status/", {}, 400, "invalid_request", /id: got ""/],
+  ["a NUL in an id", "/tail/%00", {}, 400, "invalid_request", /id: got/],
+  ["an id that is wrongly encoded", "/status/%zz", {}, 400, "invalid_request", /percent-encoded/],
+  ["an id of 10 kB", `/wait/${"A".repeat(10_000)}`, {}, 400, "invalid_request", /^.{1,400}$/],
+  ["an unknown signal", `/kill/${id}?signal=FOO`, post, 400, "invalid_request", /no signal "FOO"/],
+  ["a signal that is a number", `/kill/${id}`, body({ signal: 9 }), 400, "invalid_request", /signal/],
+  query(`/tail/${id}?lines=-1`, /lines: got "-1"; expected a whole number of lines, at least 0/),
+  query(`/tail/${id}?max_bytes=99999999999999999999`, /max_bytes.*from 0 to 67108864/),
+  query(`/tail/${id}?line=5`, /no parameter "line"; did you mean "lines"\?$/),
+  query(`/tail/${id}?lines=1&lines=2`, /lines/),
+  query(`/wait/${id}?until_ms=1e9`, /until_ms/),
+  query(`/wait/${id}?pattern=a&silence_ms=5`, /both "pattern" and "silence_ms"/),
+  query(`/wait/${id}?stream=stdout`, /"stream" without "pattern"/),
+  query(`/log/${id}?attempt=0`, /attempt.*from 1/),
+  query(`/log/${id}?encoding=latin1`, /encoding/),
+  query("/jobs?state=done", /state/),
+  query("/jobs?limit=0", /limit.*from 1 to 1000/),
+  query("/jobs?since=yesterday", /since.*a time such as/),
+  query("/jobs?before=01", /"before"/),
+  query("/health?x=1", /no parameter "x"; there is none\.$/),
+  [
+    `a wrong cursor`,
+    `/follow/${id}`,
+    { headers: { "last-event-id": "7" } },
+    400,
+    "invalid_request",
+    /attempt:stdoutOffset/,
+  ],
+  ["nothing for stdin", `/stdin/${id}`, body({}), 400, "invalid_request", /nothing to do/],
+  ["wrong base64", `/stdin/${id}`, body({ base64: "*" }), 400, "invalid_request", /base64/],
+  ["a gc without a limit", "/gc", body({}), 400, "invalid_request", /no limit/],
+  [
+    "a group's limit of 0",
+    "/groups/x",
+    { method: "PUT", body: { parallelism: 0 } },
+    400,
+    "invalid_request",
+    /parallelism/,
+  ],
+  ["a group's wrong name", "/groups/%20", { method: "PUT", body: {} }, 400, "invalid_request", /name/],
+]
+
+describe("bad input", () => {
+  it.scopedLive("gets its code and one clear sentence, and no job is touched", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* serve()
+      for (const [name, path, asking, status, code, message] of cases) {
+        const reply = yield* ask(path, asking)
+        expect({ name, message: reply.body?.error?.message }).toEqual({ name, message: expect.any(String) })
+        expectError(reply, status, code, message)
+      }
+      expect((yield* ask("/exec", {})).headers.allow).toBe("POST")
+      expect((yield* ask("/jobs", { method: "PATCH" })).headers.allow).toBe("GET, HEAD")
+      expect((yield* ask("/jobs")).body.jobs).toEqual([])
+      expect((yield* ask("/health")).status).toBe(200)
+    }),
+  )
+
+  it.scopedLive("an ambiguous prefix names the candidates", () =>
+    Effect.gen(function* () {
+      const { ask, run } = yield* serve()
+      const first = yield* run()
+      const second = yield* run()
+      const reply = yield* ask("/status/0")
+      expectError(reply, 409, "ambiguous_job_id", first)
+      expect(reply.body.error.message).toContain(second)
+    }),
+  )
+
+  it.scopedLive("a body over 1 MiB gets 413, with its length given or not, sent whole or not", () =>
+    Effect.gen(function* () {
+      const { ask, raw, token } = yield* serve()
+      const exact = `{"command":["true"],"cwd":"${"x".repeat(1_048_576 - 29)}"}`
+      expect(Buffer.byteLength(exact)).toBe(1_048_576)
+      expectError(yield* ask("/exec", { body: exact }), 400, "invalid_request", /cwd/)
+      expectError(yield* ask("/exec", { body: `${exact} ` }), 413, "payload_too_large", /1048576 bytes/)
+      const begin = "POST /exec HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      const start = `${begin}Authorization: Bearer ${token}\r\n`
+      const chunk = `${(1_048_577).toString(16)}\r\n${"x".repeat(1_048_577)}\r\n`
+      // Nobody goes on sending here: the answer comes, and the connection does not hang.
+      expect(yield* raw(`${start}Transfer-Encoding: chunked\r\n\r\n${chunk}`)).toMatch(/^HTTP\/1.1 413 /)
+      expect(yield* raw(`${start}Content-Length: 99999999999\r\n\r\nabc`)).toMatch(/^HTTP\/1.1 413 /)
+      expect(yield* raw(`${start}Content-Length: 9999999\r\nExpect: 100-continue\r\n\r\n`)).toMatch(
+        /^HTTP\/1.1 413 /,
+      )
+      expect(
+        yield* raw(`${start}Content-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n{}`),
+      ).toMatch(/^HTTP\/1.1 100 [\s\S]*HTTP\/1.1 400 [\s\S]*command: got nothing/)
+    }),
+  )
+
+  it.scopedLive("a full disk is retryable and a fault of our own shows nothing of us", () =>
+    Effect.gen(function* () {
+      const { ask, fake, run } = yield* serve({ metrics: Effect.dieMessage("the inside") })
+      const running = yield* run()
+      fake.refuse(new StoreFull({ path: "/root" }))
+      const full = yield* ask("/exec", { body: { command } })
+      expectError(full, 507, "store_full", /disk is full/)
+      expect(full.body.error.retryable).toBe(true)
+      expect((yield* ask(`/status/${running}`)).body.state).toBe("running")
+      const broken = yield* ask("/metrics")
+      expectError(broken, 500, "internal_error", /^Something went wrong/)
+      expect(broken.text).not.toContain("the inside")
+    }),
+  )
+
+  it.scopedLive("what is no HTTP, or does not come in time, is answered and cut", () =>
+    Effect.gen(function* () {
+      const { ask, raw, token } = yield* serve({ headersTimeout: 300, bodyTimeout: 300 })
+      expect(yield* raw("hello\r\n\r\n")).toMatch(/^HTTP\/1.1 400 [\s\S]*"invalid_request"/)
+      expect(yield* raw(`GET / HTTP/1.1\r\nX: ${"x".repeat(20_000)}\r\n\r\n`)).toMatch(/^HTTP\/1.1 431 /)
+      expect(
+        yield* raw("GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+      ).toMatch(/^HTTP\/1.1 (404|401) /)
+      const slow = yield* Effect.all(
+        [
+          raw("GET /health HTTP/1.1\r\nHost: loc"),
+          raw(
+            `POST /exec HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{"comm`,
+          ),
+        ],
+        { concurrency: 2 },
+      )
+      expect(slow[0]).toMatch(/^HTTP\/1.1 408 [\s\S]*"request_timeout"/)
+      expect(slow[1]).toMatch(/^HTTP\/1.1 408 [\s\S]*"request_timeout"/)
+      expect((yield* ask("/health")).status).toBe(200)
+    }),
+  )
+
+  it.scopedLive("1,000 idle connections are in nobody's way", () =>
+    Effect.gen(function* () {
+      const { ask, port } = yield* serve()
+      const sockets = yield* Effect.acquireRelease(
+        Effect.promise(() =>
+          Promise.all(
+            Array.from(
+              { length: 1_000 },
+              () =>
+                new Promise<ReturnType<typeof connect>>((resolve, reject) => {
+                  const socket = connect(port, "127.0.0.1", () => resolve(socket))
+                  socket.on("error", reject)
+                }),
+            ),
+          ),
+        ),
+        (all) => Effect.sync(() => all.forEach((socket) => socket.destroy())),
+      )
+      expect(sockets.length).toBe(1_000)
+      expect((yield* ask("/jobs")).status).toBe(200)
+    }),
+  )
+})
+
+describe("where JSON breaks", () => {
+  it("is found as JSON.parse finds it", () => {
+    const good = [
+      '{"a":[1,2,{"b":null}],"c":"\\u00e9\\n"}',
+      " [] ",
+      "-1.5e+3",
+      '"x"',
+      "{}",
+      "[[],{}]",
+      "true",
+    ]
+    expect(good.map((text) => JsonFault.find(text))).toEqual(good.map(() => undefined))
+    const wrong: ReadonlyArray<readonly [string, number]> = [
+      ["", 0],
+      ["{", 1],
+      ["[1,]", 3],
+      ["{a:1}", 1],
+      ['{"a" 1}', 5],
+      ['{"a":1,}', 7],
+      ["[1 2]", 3],
+      ["01", 1],
+      ['"a\nb"', 2],
+      ['"\\x"', 1],
+      ["tru", 0],
+      ["{}}", 2],
+      ["[}", 1],
+      ['{"a":"b', 7],
+    ]
+    for (const [text, at] of wrong) {
+      expect(() => JSON.parse(text)).toThrow(SyntaxError)
+      expect([text, JsonFault.find(text)]).toEqual([text, at])
+    }
+  })
+})

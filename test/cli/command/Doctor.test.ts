@@ -1,0 +1,121 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { describe, expect, it } from "vitest"
+import { daemon, id, refusal, run, scratch } from "../support.js"
+
+/** A number that no process has: the highest that Linux gives is 4194304. */
+const nobody = 4_194_305
+
+const list = () => ({ type: "list", jobs: [{ job_id: id }] })
+
+describe("doctor", () => {
+  it("finds nothing wrong with a daemon that answers", async () => {
+    await using server = await daemon({ list })
+    const { code, err, out } = await run(["doctor"], server)
+    expect({ code, err }).toEqual({ code: 0, err: "" })
+    expect(out.split("\n").map((line) => line.slice(0, 12).trim())).toEqual([
+      "ok    root:",
+      "ok    token:",
+      "ok    daemon",
+      "ok    jobs:",
+      "",
+    ])
+  })
+
+  it("has no complaint about a root that is not there yet", async () => {
+    using root = scratch()
+    const { code, out } = await run(["doctor", "--root", path.join(root.directory, "none")])
+    expect(code).toBe(0)
+    expect(out).toMatch(/^note {2}root: .* is not there yet/)
+  })
+
+  it("finds what a daemon that was killed left, and takes it away when asked to", async () => {
+    await using server = await daemon({ list })
+    const { root } = server
+    const socket = path.join(root, "s")
+    const file = path.join(root, "daemon.json")
+    await server.stop()
+    const net = await import("node:net")
+    const listener = net.createServer()
+    await new Promise<void>((resolve) => listener.listen(socket, resolve))
+    // Closing would take the socket away, which a killed program does not do.
+    fs.linkSync(socket, `${socket}2`)
+    await new Promise((resolve) => listener.close(resolve))
+    fs.writeFileSync(file, JSON.stringify({ pid: nobody, address: `unix:${socket}2`, since: 1 }))
+    const { code, out } = await run(["doctor"], server)
+    expect(code).toBe(1)
+    expect(out).toMatch(new RegExp(`^bad {3}daemon: The daemon with pid ${nobody} is gone`, "m"))
+    expect(out).toMatch(/^bad {3}socket: .* is left over .* Repair it with --fix\.$/m)
+    expect(await run(["doctor", "--fix"], server)).toMatchObject({ code: 0 })
+    expect(fs.existsSync(file)).toBe(false)
+    expect(fs.existsSync(`${socket}2`)).toBe(false)
+    expect((await run(["doctor"], server)).out).toContain(
+      "note  daemon: No daemon is running; start one: holdfast serve",
+    )
+  })
+
+  it("does not keep a token that others could read", async () => {
+    await using server = await daemon({ list })
+    const token = path.join(server.root, "token")
+    fs.chmodSync(token, 0o644)
+    fs.chmodSync(server.root, 0o755)
+    const { code, out } = await run(["doctor"], server)
+    expect(code).toBe(1)
+    expect(out).toContain("has the mode 0644, so that others can get at it. Repair it with --fix.")
+    const { out: fixed } = await run(["doctor", "--fix", "--json"], server)
+    expect(JSON.parse(fixed)).toMatchObject({
+      type: "doctor",
+      healthy: true,
+      findings: [
+        { what: "root", fixed: "its mode is 0700 now" },
+        { what: "token", fixed: "it is deleted; the next start of the daemon makes a new one" },
+        { what: "daemon", level: "ok" },
+        {},
+      ],
+    })
+    expect(fs.existsSync(token)).toBe(false)
+    expect(fs.statSync(server.root).mode & 0o777).toBe(0o700)
+  })
+
+  it("finds a daemon that does not answer, or cannot list its jobs", async () => {
+    await using server = await daemon({ list: () => refusal(500, "internal_error", "The store is damaged.") })
+    expect((await run(["doctor"], server)).out).toContain("bad   jobs: The store is damaged.")
+    fs.writeFileSync(
+      path.join(server.root, "daemon.json"),
+      JSON.stringify({ pid: process.pid, address: "unix:/nonexistent/s", since: 1 }),
+    )
+    const { code, out } = await run(["doctor"], server)
+    expect(code).toBe(1)
+    expect(out).toContain("does not answer: The daemon at unix:/nonexistent/s cannot be reached")
+  })
+
+  it("does not understand a file that is damaged, and names stores that were set aside", async () => {
+    using root = scratch()
+    fs.writeFileSync(path.join(root.directory, "daemon.json"), "{")
+    fs.writeFileSync(path.join(root.directory, "jobs.db.corrupt-2030"), "")
+    const { code, out } = await run(["doctor", "--fix"], { root: root.directory })
+    expect(code).toBe(0)
+    expect(out).toMatch(/daemon\.json cannot be understood\. Repaired: it is deleted\.$/m)
+    expect(out).toMatch(/^note {2}store: .*jobs\.db\.corrupt-2030 was set aside/m)
+  })
+})
+
+describe("token", () => {
+  it("prints the token, where it is, or both", async () => {
+    await using server = await daemon({})
+    const file = path.join(server.root, "token")
+    expect(await run(["token"], server)).toMatchObject({ code: 0, out: "secret\n" })
+    expect((await run(["token", "--path"], server)).out).toBe(`${file}\n`)
+    expect(JSON.parse((await run(["token", "--json"], server)).out)).toMatchObject({
+      token: "secret",
+      path: file,
+    })
+  })
+
+  it("says where one comes from", async () => {
+    using root = scratch()
+    const { code, err } = await run(["token"], { root: root.directory })
+    expect(code).toBe(1)
+    expect(err).toMatch(/^holdfast: There is no token in \S+: .* Start it: holdfast serve\n$/)
+  })
+})
