@@ -42,6 +42,8 @@ const ending = {
   signal: maybe(Schema.String),
   /** Why it ended. */
   cause: maybe(Cause),
+  /** Of one that failed: the name of the error, such as `CommandNotFound`. */
+  error: maybe(Schema.String),
   /** One sentence, for what failed or was lost. */
   reason: maybe(Schema.String),
 }
@@ -294,6 +296,17 @@ export const Why = answer("why", {
   ),
 }).annotations({ identifier: "Why" })
 export type Why = typeof Why.Type
+
+/** `GET /leftovers`. */
+export const Leftovers = answer("leftovers", {
+  /** Processes of jobs that are over. They may be there on purpose. */
+  strays: Schema.Array(Schema.Struct({ job_id: Schema.String, pid: Schema.Int, command: Schema.String })),
+  /** Records that could not be read and were set aside, the latest first. */
+  unreadable: Schema.Array(
+    Schema.Struct({ job_id: maybe(Schema.String), found_at: Time, reason: Schema.String }),
+  ),
+}).annotations({ identifier: "Leftovers" })
+export type Leftovers = typeof Leftovers.Type
 
 /** `POST /gc`. */
 export const Collected = answer("gc", {

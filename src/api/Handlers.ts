@@ -316,6 +316,18 @@ export const make = (stopping: Deferred.Deferred<void>): Effect.Effect<JobHandle
           })),
         ),
       gc: collect(runner),
+      leftovers: Effect.fnUntraced(function* () {
+        const [strays, unreadable] = yield* answered(Effect.all([runner.strays, runner.unreadable]))
+        return {
+          ...Present.head("leftovers"),
+          strays: strays.map(({ command, id, pid }) => ({ job_id: id, pid, command })),
+          unreadable: unreadable.map(({ foundAt, id, reason }) => ({
+            ...(id === undefined ? {} : { job_id: id }),
+            found_at: Present.time(foundAt),
+            reason,
+          })),
+        }
+      }),
       groups: Effect.fnUntraced(function* () {
         const groups = yield* answered(runner.groups)
         return { ...Present.head("groups"), groups: groups.map(group) }

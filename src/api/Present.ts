@@ -27,7 +27,7 @@ export const ending = (state: JobState | NonNullable<Attempt["end"]>) => {
     case "killed":
       return { signal: state.signal, cause: state.cause }
     case "failed":
-      return { cause: state.cause, reason: state.reason }
+      return { cause: state.cause, error: state.error, reason: state.reason }
     case "lost":
       return { cause: state.cause, reason: state.why }
     case "withdrawn":

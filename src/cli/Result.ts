@@ -5,27 +5,28 @@ import { exitCode } from "./World.js"
 
 /** What is known of an end. */
 export interface Result extends Ending {
+  readonly error?: string | undefined
   readonly reason?: string | undefined
 }
 
-/** Told by the sentences of `CommandNotFound` and `NotExecutable`: an answer does not carry their names. */
-const notStarted: ReadonlyArray<readonly [RegExp, number]> = [
-  [/^There is no program at |^The program ".*" was not found in PATH/, 127],
-  [/^".*" cannot be run: /, 126],
-]
+/** As shells have it. */
+const notStarted: ReadonlyMap<string | undefined, number> = new Map([
+  ["CommandNotFound", 127],
+  ["NotExecutable", 126],
+])
 
 /**
  * The exit code of a shell for the same end: the job's own, 128 + N for signal N, 127 and 126 for a command that was
  * not found or could not be executed, 1 for what cannot be known.
  */
-export const codeOf = ({ cause, exit_code, reason = "", signal }: Result): number => {
+export const codeOf = ({ cause, error, exit_code, signal }: Result): number => {
   if (exit_code !== undefined) return exit_code
   if (signal !== undefined) {
     const numbers: Readonly<Record<string, number>> = constants.signals
     return 128 + (numbers[signal] ?? 0)
   }
   if (cause !== "spawn-error") return exitCode.failed
-  return notStarted.find(([pattern]) => pattern.test(reason))?.[1] ?? exitCode.failed
+  return notStarted.get(error) ?? exitCode.failed
 }
 
 /** Whether a job of that state has ended. */

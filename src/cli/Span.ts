@@ -1,30 +1,11 @@
-/**
- * Lengths of time and sizes as people write them. The notation of times is that of `TimeSpan`, which brings the whole
- * of Effect's schemas along; a command that only asks the daemon starts in the time that loading those would take.
- */
-
-const millisPerUnit: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-}
+/** Lengths of time, times and sizes as people write them. */
+import * as Millis from "../process/Millis.js"
 
 /** Whole milliseconds of `500ms`, `10s`, `5m`, `1h30m`; a bare number is seconds. Undefined when it is none of these. */
 export const parseMillis = (input: string): number | undefined => {
-  const text = input.trim()
-  if (/^\d+(\.\d+)?$/.test(text)) return finite(Number(text) * 1_000)
-  if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined
-  let millis = 0
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) {
-    millis += Number(amount) * millisPerUnit[unit!]!
-  }
-  return finite(millis)
+  const millis = Millis.parse(input)
+  return millis === undefined ? undefined : Math.round(millis)
 }
-
-const finite = (number: number): number | undefined =>
-  Number.isFinite(number) ? Math.round(number) : undefined
 
 const bytesPerUnit: Readonly<Record<string, number>> = {
   "": 1,

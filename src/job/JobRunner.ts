@@ -39,6 +39,7 @@ import { Launcher } from "./Launcher.js"
 import { Notifier } from "./Notifier.js"
 import type { RunnerContext } from "./RunnerContext.js"
 import { background, now, publish } from "./RunnerContext.js"
+import * as Strays from "./Strays.js"
 import * as Trash from "./Trash.js"
 import type { StoreError } from "./StoreError.js"
 
@@ -237,6 +238,7 @@ const make = (options: Options) =>
         queue.removeGroup(name)
         wake.signal()
       }),
+      strays: Strays.find(context),
       counts: store.counts,
       unreadable: store.unreadable,
       changes: changes.all,

@@ -176,6 +176,14 @@ export interface Collected {
   readonly bytes: number
 }
 
+/** A live process of a job that is over. */
+export interface Stray {
+  readonly id: JobId
+  readonly pid: number
+  /** Empty where the job has secrets that are not known any more. */
+  readonly command: string
+}
+
 /** Where jobs are run. Names are ids or their beginnings. */
 export interface Service {
   /** The directory under which everything is kept. The paths in records are relative to it. */
@@ -245,6 +253,8 @@ export interface Service {
     settings: { readonly parallelism?: number | null | undefined; readonly paused?: boolean | undefined },
   ) => Effect.Effect<JobGroup, InvalidSpec | StoreError>
   readonly removeGroup: (name: string) => Effect.Effect<void, StoreError>
+  /** Processes that outlive their job, as a daemon of its own does. They may be there on purpose; `kill` ends them. */
+  readonly strays: Effect.Effect<ReadonlyArray<Stray>, TableUnreadable | StoreError>
   readonly counts: Effect.Effect<Readonly<Record<StateName, number>>, StoreError>
   readonly unreadable: Effect.Effect<ReadonlyArray<UnreadableRecord>, StoreError>
   /** Every stored change of any job, from the subscription on. A slow reader loses the oldest ones. */

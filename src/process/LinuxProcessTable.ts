@@ -6,7 +6,7 @@ import * as Batch from "./Batch.js"
 import { systemReason } from "./Diagnosis.js"
 import { lineageVariable } from "./Environment.js"
 import { ProcessIdentity } from "./ProcessIdentity.js"
-import { type GroupQuery, type Member, ProcessTable, TableUnreadable } from "./ProcessTable.js"
+import { type GroupQuery, type Marked, type Member, ProcessTable, TableUnreadable } from "./ProcessTable.js"
 
 /** One /proc/PID/stat, see proc(5). */
 export interface Stat {
@@ -304,6 +304,21 @@ const lookAtFew = (
   return undefined
 }
 
+/** Looks once at every process. One that comes while it looks may be missed. */
+const lookForMarks = async (wanted: RegExp): Promise<ReadonlyArray<Marked>> => {
+  const found: Array<Marked> = []
+  for (const [index, pid] of allPids().entries()) {
+    if (index % pidsPerTurn === pidsPerTurn - 1) await turn()
+    const stat = statOf(pid)
+    if (stat === undefined || isDead(stat)) continue
+    const mark = marksIn(environOf(pid, stat) ?? "").findLast((mark) => wanted.test(mark))
+    if (mark === undefined) continue
+    const { groupId, parentPid, startTime } = stat
+    found.push({ pid, parentPid, groupId, startTime, command: commandOf(pid), mark })
+  }
+  return found
+}
+
 const unreadable = (cause: unknown) => new TableUnreadable({ reason: systemReason(cause) })
 
 /** The kernel counts 100 ticks a second for those who read /proc. */
@@ -356,6 +371,7 @@ export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
           return Effect.fail(unreadable(cause))
         }
       }),
+    marked: (mark) => Effect.tryPromise({ try: () => lookForMarks(mark), catch: unreadable }),
     setOwn: (pid, isOwn) => {
       if (!isOwn) return own.delete(pid)
       recent.add(pid)

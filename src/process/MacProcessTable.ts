@@ -123,6 +123,20 @@ export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
       const { stdout } = await run("ps", ["-axwwE", "-o", columns], options)
       return select(rowsOf(stdout), queries, own)
     }, unreadable),
+    marked: (mark) =>
+      Effect.tryPromise({
+        try: async () => {
+          const { stdout } = await run("ps", ["-axwwE", "-o", columns], options)
+          return rowsOf(stdout).flatMap((row) => {
+            const [, marks = ""] =
+              new RegExp(`\\b${lineageVariable}=(\\S+(?: [^ =]+)*)`).exec(row.command) ?? []
+            const found = marks.split(" ").findLast((text) => mark.test(text))
+            const command = row.command.replace(/ [A-Za-z_]\w*=.*$/s, "")
+            return found === undefined || row.state.startsWith("Z") ? [] : [{ ...row, command, mark: found }]
+          })
+        },
+        catch: unreadable,
+      }),
     setOwn: (pid, isOwn) => {
       if (isOwn) own.add(pid)
       else own.delete(pid)

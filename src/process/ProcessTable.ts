@@ -28,6 +28,11 @@ export interface ProcessInfo {
   readonly command: string
 }
 
+/** A live process that carries a mark in its environment. */
+export interface Marked extends ProcessInfo {
+  readonly mark: string
+}
+
 /** A live process that belongs to a spawn. */
 export interface Member extends ProcessInfo {
   /** Whether a signal to the group reaches it. */
@@ -79,6 +84,8 @@ export class ProcessTable extends Context.Tag("holdfast/process/ProcessTable")<
      * at the same time share one look at the table.
      */
     readonly membersOf: (query: GroupQuery) => Effect.Effect<ReadonlyArray<Member>, TableUnreadable>
+    /** Every live process with such a mark in its `HOLDFAST_LINEAGE`, and that mark: the last one, where it has several. */
+    readonly marked: (mark: RegExp) => Effect.Effect<ReadonlyArray<Marked>, TableUnreadable>
     /**
      * Says that `pid` is (no longer) an unreaped child of this program and the leader of its own group, so that
      * looking for the processes of other spawns can pass it over.

@@ -6,13 +6,12 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import * as Millis from "./Millis.js"
 
 /** What a user may write for a length of time: a `Duration`, seconds as a number, or text such as `1m30s`. */
 export type Input = Duration.Duration | number | string
 
 const allowed = "a length of time such as 500ms, 10s, 5m or 1h30m (a bare number is seconds)"
-
-const millisPerUnit: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 /** Reads a length of time; `None` when the input is not one, is negative or is not finite. */
 export const parse = (input: Input): Option.Option<Duration.Duration> => {
@@ -22,14 +21,7 @@ export const parse = (input: Input): Option.Option<Duration.Duration> => {
   if (typeof input === "number") {
     return Number.isFinite(input) && input >= 0 ? Option.some(Duration.millis(input * 1_000)) : Option.none()
   }
-  const text = input.trim()
-  if (/^\d+(\.\d+)?$/.test(text)) return parse(Number(text))
-  if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return Option.none()
-  let millis = 0
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) {
-    millis += Number(amount) * millisPerUnit[unit!]!
-  }
-  return Number.isFinite(millis) ? Option.some(Duration.millis(millis)) : Option.none()
+  return Option.map(Option.fromNullable(Millis.parse(input)), Duration.millis)
 }
 
 const Encoded = Schema.Union(Schema.DurationFromSelf, Schema.Number, Schema.String).annotations({

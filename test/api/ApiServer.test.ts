@@ -136,7 +136,7 @@ describe("the documents", () => {
       expect(Object.keys(spec.paths).sort()).toEqual(
         [
           "/docs /events /events/follow /exec /follow/{id} /gc /groups /groups/{name} /health /jobs /jobs/{id} /kill/{id}",
-          "/log/{id} /metrics /openapi.json /restart/{id} /start/{id} /status/{id} /stdin/{id} /tail/{id} /wait/{id}",
+          "/leftovers /log/{id} /metrics /openapi.json /restart/{id} /start/{id} /status/{id} /stdin/{id} /tail/{id} /wait/{id}",
           "/why/{id}",
         ]
           .join(" ")

@@ -323,6 +323,7 @@ export const fake = (root: string): Effect.Effect<Fake> =>
         }),
       removeGroup: (name) => Effect.sync(() => void groups.delete(name)),
       counts: Effect.succeed({ created: 0, queued: 0, running: 0, exited: 0, killed: 0, failed: 0, lost: 0 }),
+      strays: Effect.succeed([]),
       unreadable: Effect.succeed([]),
       changes: Stream.never,
     }

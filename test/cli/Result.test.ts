@@ -2,7 +2,12 @@ import { describe, expect, it } from "vitest"
 import { codeOf, isOver, sentenceOf } from "../../src/cli/Result.js"
 import * as SpawnError from "../../src/process/SpawnError.js"
 
-const failed = (reason: string) => ({ state: "failed", cause: "spawn-error", reason })
+const failed = ({ _tag, message }: SpawnError.SpawnError) => ({
+  state: "failed",
+  cause: "spawn-error",
+  error: _tag,
+  reason: message,
+})
 
 describe("codeOf", () => {
   it("is the job's own", () => {
@@ -17,13 +22,13 @@ describe("codeOf", () => {
 
   it("is a shell's for what could not be started", () => {
     const missing = new SpawnError.CommandNotFound({ program: "nope", searched: ["/bin"] })
-    expect(codeOf(failed(missing.message))).toBe(127)
+    expect(codeOf(failed(missing))).toBe(127)
     const absent = new SpawnError.CommandNotFound({ program: "/nope", searched: [] })
-    expect(codeOf(failed(absent.message))).toBe(127)
+    expect(codeOf(failed(absent))).toBe(127)
     const refused = new SpawnError.NotExecutable({ path: "/etc/passwd", reason: "you have no permission" })
-    expect(codeOf(failed(refused.message))).toBe(126)
+    expect(codeOf(failed(refused))).toBe(126)
     const elsewhere = new SpawnError.BadWorkingDirectory({ cwd: "/nope", reason: "it does not exist" })
-    expect(codeOf(failed(elsewhere.message))).toBe(1)
+    expect(codeOf(failed(elsewhere))).toBe(1)
   })
 
   it("is 1 for what cannot be known, and for what never began", () => {

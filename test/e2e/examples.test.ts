@@ -1,5 +1,6 @@
 /** The examples, run as they stand. */
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
+import { once } from "node:events"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -31,5 +32,21 @@ describe("the examples", () => {
     expect(first).toContain("the square of 1\n1\nnew exited 1\nnew exited 4\nnew exited 9\n")
     const second = await run("jobs.ts", { JOBS_ROOT: path.join(directory, "jobs") })
     expect(second).toContain("known exited 1\nknown exited 4\nknown exited 9\n")
+  })
+
+  it("client.ts asks a daemon", async () => {
+    const place = path.join(directory, "daemon")
+    const main = path.join(root, "dist/main.js")
+    const daemon = spawn(process.execPath, [main, "serve", "--bind", "127.0.0.1:0", "--json"], {
+      env: { ...process.env, HOLDFAST_ROOT: place },
+      stdio: ["ignore", "pipe", "ignore"],
+    })
+    try {
+      await once(daemon.stdout, "data")
+      expect(await run("client.ts", { HOLDFAST_ROOT: place })).toBe("one\ntwo\nexited with 4\n")
+    } finally {
+      daemon.kill()
+      await once(daemon, "exit")
+    }
   })
 })

@@ -1,7 +1,9 @@
 /** What the README shows, done as it says. */
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
+import { once } from "node:events"
 import * as fs from "node:fs"
 import { createServer } from "node:net"
+import * as os from "node:os"
 import * as path from "node:path"
 import { promisify } from "node:util"
 import * as Effect from "effect/Effect"
@@ -11,6 +13,8 @@ import * as Check from "../../src/probe/Check.js"
 const root = path.resolve(import.meta.dirname, "../..")
 const readme = fs.readFileSync(path.join(root, "README.md"), "utf8")
 const blocks = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!)
+
+const shells = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, code]) => code!)
 
 const freePort = (): Promise<number> =>
   new Promise((resolve) => {
@@ -34,6 +38,37 @@ describe("the README", () => {
     expect(stdout).toMatch(/^pid \d+ says hello\n$/)
     const pid = Number(/\d+/.exec(stdout)![0])
     expect(() => process.kill(pid, 0)).toThrow("ESRCH")
+  })
+
+  it("starts a daemon with its first command, and runs jobs with the next ones", async () => {
+    const [first, next] = shells
+    expect(first).toBe("npm ci && node dist/main.js serve\n")
+    const place = fs.mkdtempSync(path.join(os.tmpdir(), "holdfast-readme-"))
+    const env = { ...process.env, HOLDFAST_ROOT: place }
+    // `npm ci` was done before the tests; another daemon may have the usual port.
+    const daemon = spawn(process.execPath, ["dist/main.js", "serve", "--bind", "127.0.0.1:0", "--json"], {
+      cwd: root,
+      env,
+      stdio: ["ignore", "pipe", "ignore"],
+    })
+    try {
+      const [said] = (await once(daemon.stdout, "data")) as [Buffer]
+      const { address } = JSON.parse(said.toString())
+      const script = next!.replaceAll("http://127.0.0.1:19263", address)
+      const { stdout } = await promisify(execFile)("sh", ["-c", script], { cwd: root, env })
+      const [answer, ...rest] = stdout.split(/(?<=\})(?=hello again)/)
+      expect(JSON.parse(answer!)).toMatchObject({
+        type: "run",
+        state: "exited",
+        exit_code: 0,
+        final_snapshot: { stdout_tail: "hello\n" },
+      })
+      expect(rest.join("")).toBe("hello again\nexit code 3\n")
+    } finally {
+      daemon.kill()
+      await once(daemon, "exit")
+      fs.rmSync(place, { recursive: true, force: true })
+    }
   })
 
   it("shows probes that are taken as they stand", async () => {

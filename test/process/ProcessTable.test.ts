@@ -181,6 +181,7 @@ describe("a group", () => {
     isStill: () => true,
     ageOf: () => 0,
     timeAt: () => "0",
+    marked: () => Effect.succeed([]),
     membersOf: () => Effect.sync(members),
     setOwn: () => {},
     ownGroup: 1,

@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import { at, howToStart, placeOf } from "../Client.js"
 import type { Handler } from "../Handler.js"
 import { painterOf } from "../Painter.js"
-import { isAlive, ownerFile, ownerOf, rootOf, tokenFile } from "../Root.js"
+import { isAlive, ownerFile, ownerOf, rootOf, rootOption, tokenFile } from "../Root.js"
 import type * as Syntaxes from "../Syntaxes.js"
 import type { World } from "../World.js"
 import { Failure, exitCode, printable } from "../World.js"
@@ -134,6 +134,27 @@ const jobs = async (root: string, world: World): Promise<ReadonlyArray<Finding>>
   }
 }
 
+/** What jobs left running, and records that could not be read. */
+const leftovers = async (root: string, world: World): Promise<ReadonlyArray<Finding>> => {
+  try {
+    const { value } = await at(placeOf(root, world), world).call("leftovers", {}, { patience: 10_000 })
+    const strays = value.strays.map(({ command, job_id, pid }) => ({
+      what: "stray",
+      level: "note" as const,
+      sentence: `Process ${pid} (${command}) outlives its job; end it with: holdfast kill ${job_id}${rootOption(root, world)}`,
+    }))
+    const unreadable = value.unreadable.map(({ found_at, job_id, reason }) => ({
+      what: "record",
+      level: "note" as const,
+      sentence: `The record of ${job_id === undefined ? "a job" : `job ${job_id}`} could not be read and was set aside at ${found_at}: ${reason}.`,
+    }))
+    return [...strays, ...unreadable]
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    return [{ what: "leftovers", level: "bad", sentence: error.message }]
+  }
+}
+
 /** Copies of a damaged store that a daemon set aside. */
 const aside = (root: string): ReadonlyArray<Finding> =>
   fs
@@ -159,7 +180,8 @@ export const doctor: Handler<typeof Syntaxes.doctor> = async ({ options }, world
     findings.push(...isPrivate("root", root, 0o700), ...token(root))
     const found = await daemon(root, world)
     findings.push(...found, ...aside(root))
-    if (found[0]?.level === "ok") findings.push(...(await jobs(root, world)))
+    if (found[0]?.level === "ok")
+      findings.push(...(await jobs(root, world)), ...(await leftovers(root, world)))
   }
   const results = findings.map(({ fix, ...finding }) => {
     if (fix === undefined || finding.level !== "bad") return { ...finding, fixable: false }

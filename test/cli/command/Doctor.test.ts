@@ -7,10 +7,11 @@ import { daemon, id, refusal, run, scratch } from "../support.js"
 const nobody = 4_194_305
 
 const list = () => ({ type: "list", jobs: [{ job_id: id }] })
+const leftovers = () => ({ type: "leftovers", strays: [], unreadable: [] })
 
 describe("doctor", () => {
   it("finds nothing wrong with a daemon that answers", async () => {
-    await using server = await daemon({ list })
+    await using server = await daemon({ list, leftovers })
     const { code, err, out } = await run(["doctor"], server)
     expect({ code, err }).toEqual({ code: 0, err: "" })
     expect(out.split("\n").map((line) => line.slice(0, 12).trim())).toEqual([
@@ -22,6 +23,21 @@ describe("doctor", () => {
     ])
   })
 
+  it("names what jobs left running, and records that could not be read", async () => {
+    const found = {
+      type: "leftovers",
+      strays: [{ job_id: id, pid: 4711, command: "sleep 100" }],
+      unreadable: [{ found_at: "2026-01-01T00:00:00.000Z", reason: "its checksum differs" }],
+    }
+    await using server = await daemon({ list, leftovers: () => found })
+    const { code, out } = await run(["doctor"], server)
+    expect(code).toBe(0)
+    expect(out).toMatch(
+      /^note {2}stray: Process 4711 \(sleep 100\) outlives its job; end it with: holdfast kill /m,
+    )
+    expect(out).toMatch(/^note {2}record: The record of a job could not be read .*: its checksum differs\.$/m)
+  })
+
   it("has no complaint about a root that is not there yet", async () => {
     using root = scratch()
     const { code, out } = await run(["doctor", "--root", path.join(root.directory, "none")])
@@ -30,7 +46,7 @@ describe("doctor", () => {
   })
 
   it("finds what a daemon that was killed left, and takes it away when asked to", async () => {
-    await using server = await daemon({ list })
+    await using server = await daemon({ list, leftovers })
     const { root } = server
     const socket = path.join(root, "s")
     const file = path.join(root, "daemon.json")
@@ -55,7 +71,7 @@ describe("doctor", () => {
   })
 
   it("does not keep a token that others could read", async () => {
-    await using server = await daemon({ list })
+    await using server = await daemon({ list, leftovers })
     const token = path.join(server.root, "token")
     fs.chmodSync(token, 0o644)
     fs.chmodSync(server.root, 0o755)

@@ -216,6 +216,7 @@ describe("run --wait", () => {
         state: "failed",
         exit_code: undefined,
         cause: "spawn-error",
+        error: "CommandNotFound",
         reason: 'There is no program at "nope".',
       },
       127,
