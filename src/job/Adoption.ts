@@ -16,8 +16,15 @@ import type { StoreError } from "./StoreError.js"
 
 const Identity = Schema.parseJson(ProcessIdentity)
 
+const encode = Schema.encodeSync(Identity)
+const names = new WeakMap<ProcessIdentity, string>()
+
 /** A keeper as attempts name it. */
-export const keeperName: (identity: ProcessIdentity) => string = Schema.encodeSync(Identity)
+export const keeperName = (identity: ProcessIdentity): string => {
+  const name = names.get(identity) ?? encode(identity)
+  names.set(identity, name)
+  return name
+}
 
 const nobody = new ProcessIdentity({ pid: 0, startTime: "", bootId: "" })
 

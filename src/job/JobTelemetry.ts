@@ -9,6 +9,19 @@ import { hasEnded, lastAttempt } from "./JobRecord.js"
 import type { JobState } from "./JobState.js"
 import type { StoreError } from "./StoreError.js"
 
+/** A tagged metric costs more to make than to update. */
+const once = <A>(make: (tag: string) => A): ((tag: string) => A) => {
+  const made = new Map<string, A>()
+  return (tag) => {
+    const metric = made.get(tag) ?? make(tag)
+    made.set(tag, metric)
+    return metric
+  }
+}
+
+const jobsEnded = once(Metrics.jobsEnded)
+const outputBytes = once(Metrics.outputBytes)
+
 /** What is to be known of a state besides its name. */
 const particulars = (state: JobState): Record<string, unknown> => {
   const { _tag, ...rest } = state
@@ -48,10 +61,10 @@ const measure = (record: JobRecord): Effect.Effect<void> =>
         yield* Metric.update(Metrics.spawnSeconds, Math.max(0, last.startedAt - last.launchedAt) / 1_000)
         yield* Metric.update(Metrics.jobSeconds, Math.max(0, last.end.at - last.startedAt) / 1_000)
       }
-      yield* Metric.incrementBy(Metrics.outputBytes("stdout"), last.stdoutBytes ?? 0)
-      yield* Metric.incrementBy(Metrics.outputBytes("stderr"), last.stderrBytes ?? 0)
+      yield* Metric.incrementBy(outputBytes("stdout"), last.stdoutBytes ?? 0)
+      yield* Metric.incrementBy(outputBytes("stderr"), last.stderrBytes ?? 0)
     }
-    if (hasEnded(record)) yield* Metric.increment(Metrics.jobsEnded(state._tag))
+    if (hasEnded(record)) yield* Metric.increment(jobsEnded(state._tag))
   })
 
 /** Tells of a stored change. */

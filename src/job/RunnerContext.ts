@@ -77,22 +77,24 @@ export const persist = (
   id: JobId,
   change: (record: JobRecord) => Either.Either<JobRecord, InvalidTransition>,
 ): Effect.Effect<JobRecord | undefined> => {
-  let hasWarned = false
-  return context.store.update(id, change).pipe(
-    Effect.tapError((error) => {
-      if (hasWarned || !passes(error)) return Effect.void
-      hasWarned = true
-      return Effect.logWarning(`What happened to job ${id} cannot be stored yet: ${error.message}`)
-    }),
-    Effect.retry({ schedule: patience, while: passes }),
-    Effect.catchAll((error) =>
-      // It has ended, or was deleted, meanwhile: this is news of yesterday.
-      error._tag === "InvalidTransition" || error._tag === "JobNotFound"
-        ? Effect.as(Effect.logDebug(error.message), undefined)
-        : Effect.as(
-            Effect.logError(`What happened to job ${id} could not be stored: ${error.message}`),
-            undefined,
-          ),
+  const attempt = context.store.update(id, change)
+  return Effect.catchAll(attempt, (error) =>
+    (passes(error)
+      ? Effect.zipRight(
+          Effect.logWarning(`What happened to job ${id} cannot be stored yet: ${error.message}`),
+          Effect.retry(attempt, { schedule: patience, while: passes }),
+        )
+      : Effect.fail(error)
+    ).pipe(
+      Effect.catchAll((error) =>
+        // It has ended, or was deleted, meanwhile: this is news of yesterday.
+        error._tag === "InvalidTransition" || error._tag === "JobNotFound"
+          ? Effect.as(Effect.logDebug(error.message), undefined)
+          : Effect.as(
+              Effect.logError(`What happened to job ${id} could not be stored: ${error.message}`),
+              undefined,
+            ),
+      ),
     ),
   )
 }
