@@ -6,12 +6,11 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { ProcessIdentity, isSame } from "../process/ProcessIdentity.js"
 import { Attempt } from "./Attempt.js"
-import * as AttemptFiles from "./AttemptFiles.js"
 import type { Attempts } from "./Attempts.js"
 import type { JobRecord } from "./JobRecord.js"
 import { lastAttempt } from "./JobRecord.js"
 import type { RunnerContext } from "./RunnerContext.js"
-import { background } from "./RunnerContext.js"
+import { background, timed } from "./RunnerContext.js"
 import type { StoreError } from "./StoreError.js"
 
 const Identity = Schema.parseJson(ProcessIdentity)
@@ -45,11 +44,13 @@ export const run = (context: RunnerContext, attempts: Attempts): Effect.Effect<n
   Effect.gen(function* () {
     let adopted = 0
     yield* Stream.runForEach(context.store.unended, (record) =>
-      Effect.suspend(() => {
-        context.queue.put(record)
-        if (record.state._tag !== "running") return Effect.void
+      Effect.gen(function* () {
+        context.queue.put(yield* timed(context, record))
+        if (record.state._tag !== "running") return
         adopted += 1
-        return adopt(context, attempts, record)
+        yield* Effect.catchAllCause(adopt(context, attempts, record), (cause) =>
+          Effect.logError(`Job ${record.id} could not be taken over`, cause),
+        )
       }),
     )
     return adopted
@@ -61,14 +62,7 @@ const adopt = (context: RunnerContext, attempts: Attempts, record: JobRecord): E
     const spec = Option.getOrUndefined(yield* Effect.option(context.store.spec(record.id)))
     const attempt = new Attempt(context, record, number, keeperOf(keeper), spec)
     attempts.add(attempt)
-    const noted = yield* Effect.try(() => AttemptFiles.read(context.root, attempt.paths.run)).pipe(
-      Effect.catchAll(({ error }) =>
-        Effect.as(
-          Effect.logWarning(`The notes on job ${record.id} cannot be read: ${String(error)}`),
-          undefined,
-        ),
-      ),
-    )
+    const noted = yield* attempts.noted(attempt)
     if (noted?.begun !== undefined) {
       yield* attempts.begun(
         attempt,
@@ -78,15 +72,12 @@ const adopt = (context: RunnerContext, attempts: Attempts, record: JobRecord): E
     } else if (process !== undefined) {
       yield* attempts.begun(attempt, process, startedAt ?? record.createdAt)
     }
-    if (bootId !== context.bootId && noted?.outcome === undefined) {
-      return yield* noted === undefined &&
-      process === undefined &&
-      AttemptFiles.forbid(context.root, attempt.paths)
-        ? attempts.withdraw(attempt, "the system was started anew before it began")
-        : attempts.lose(attempt, "The system was started anew while it ran.", "reboot")
-    }
-    if (noted === undefined && process === undefined && AttemptFiles.forbid(context.root, attempt.paths)) {
+    const mayBegin = noted === undefined && process === undefined
+    if (mayBegin && (yield* attempts.forbid(attempt))) {
       return yield* attempts.withdraw(attempt, "the program ended before its keeper was asked to begin")
+    }
+    if (bootId !== context.bootId && noted?.outcome === undefined) {
+      return yield* attempts.lose(attempt, "The system was started anew while it ran.", "reboot")
     }
     yield* attempts.check(attempt, yield* isAlive(context, attempt.keeper))
   })
@@ -99,13 +90,16 @@ export const sweep = (context: RunnerContext, attempts: Attempts): Effect.Effect
   background(
     context,
     Effect.gen(function* () {
+      yield* context.keeper.renewBell
       const keepers = new Map<string, boolean>()
       for (const [index, attempt] of attempts.all.entries()) {
         const name = `${attempt.keeper.pid} ${attempt.keeper.startTime}`
         const known = keepers.get(name)
         const isKept = known ?? (yield* isAlive(context, attempt.keeper))
         keepers.set(name, isKept)
-        yield* attempts.check(attempt, isKept)
+        yield* Effect.catchAllCause(attempts.check(attempt, isKept), (cause) =>
+          Effect.logWarning(`Job ${attempt.id} could not be looked after`, cause),
+        )
         if (index % 64 === 63) yield* Effect.sleep(1)
       }
     }).pipe(

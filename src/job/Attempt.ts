@@ -1,17 +1,20 @@
 /** An attempt that runs, as this program knows it: what is stored of it is in the record. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import { ForeignGroup } from "../process/ForeignGroup.js"
 import * as Mask from "../process/Mask.js"
 import { ProcessIdentity } from "../process/ProcessIdentity.js"
+import type { Signal } from "../process/Signal.js"
 import type { AttemptPaths, Begun } from "./AttemptFiles.js"
 import * as AttemptFiles from "./AttemptFiles.js"
 import type { JobId } from "./JobId.js"
 import type { JobRecord } from "./JobRecord.js"
 import type { JobSpec } from "./JobSpec.js"
+import type { StopCause } from "./JobState.js"
 import type { RunnerContext } from "./RunnerContext.js"
 
 /** What the processes of an attempt carry in `HOLDFAST_LINEAGE`. */
@@ -48,6 +51,10 @@ export class Attempt {
   /** By the wall clock, in milliseconds since the epoch. */
   startedAt: number | undefined
   isEnding = false
+  /** Whether it was said that its notes cannot be read. */
+  isUnreadable = false
+  /** Why it is being stopped: known before it is stored, which a full disk may hold up. */
+  stopping: { readonly cause: StopCause; readonly signal: Signal; readonly at: number } | undefined
   private watchers: Scope.CloseableScope | undefined
 
   constructor(
@@ -86,7 +93,7 @@ export class Attempt {
   watch<E>(effect: Effect.Effect<unknown, E, Scope.Scope>): Effect.Effect<void> {
     return Effect.gen(this, function* () {
       if (this.isEnding) return
-      this.watchers ??= yield* Scope.fork(this.context.scope, { _tag: "Sequential" } as never)
+      this.watchers ??= yield* Scope.fork(this.context.scope, ExecutionStrategy.sequential)
       yield* effect.pipe(
         Effect.catchAllCause((cause) => Effect.logError(`Job ${this.id}`, cause)),
         Effect.provideService(Scope.Scope, this.watchers),

@@ -90,12 +90,14 @@ export interface Noted {
 export const read = (root: string, run: string): Noted | undefined => {
   let descriptor: number
   try {
-    descriptor = fs.openSync(join(root, run), "r")
+    // A FIFO in its place must not be waited for.
+    descriptor = fs.openSync(join(root, run), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined
     throw cause
   }
   try {
+    if (!fs.fstatSync(descriptor).isFile()) throw new Error("it is not a regular file")
     const buffer = Buffer.alloc(256)
     const text = buffer.toString("latin1", 0, fs.readSync(descriptor, buffer, 0, 256, 0))
     const [begun = "", outcome = ""] = text.split("\n")

@@ -6,7 +6,7 @@ import { diagnose, systemReason } from "../process/Diagnosis.js"
 import { formatCommand } from "../process/Mask.js"
 import { isSame } from "../process/ProcessIdentity.js"
 import { FileUnusable, type SpawnError } from "../process/SpawnError.js"
-import { Attempt, redactorOf } from "./Attempt.js"
+import { Attempt, markOf, redactorOf } from "./Attempt.js"
 import type { Begun, Outcome } from "./AttemptFiles.js"
 import * as AttemptFiles from "./AttemptFiles.js"
 import * as AttemptWatch from "./AttemptWatch.js"
@@ -33,6 +33,13 @@ const permanent: ReadonlySet<string> = new Set([
   "SecretsErased",
 ])
 
+/** Why it was being stopped, if it was: that may not be stored yet. */
+const stopOf = ({ stopping }: Attempt): ReadonlyArray<JobEvent> =>
+  stopping === undefined ? [] : [JobEvent.Stopping(stopping)]
+
+/** So long a keeper may take to begin with what it was asked for, in milliseconds, before its news is taken for lost. */
+const beginPatience = 10_000
+
 /** The attempts that run. */
 export class Attempts {
   private readonly running = new Map<string, Attempt>()
@@ -40,8 +47,10 @@ export class Attempts {
 
   constructor(
     private readonly context: RunnerContext,
-    /** Called when the system had no room for another process or its files. */
+    /** Called when the system had no room for another process or its files, or a keeper did not begin. */
     private readonly onRefused: Effect.Effect<void>,
+    /** Called when a process was started. */
+    private readonly onBegun: () => void,
   ) {}
 
   get all(): ReadonlyArray<Attempt> {
@@ -82,6 +91,7 @@ export class Attempts {
   begun(attempt: Attempt, begun: Begun, at: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (attempt.begun !== undefined || attempt.isEnding) return Effect.void
+      this.onBegun()
       attempt.begin(begun, at)
       if (this.unstored.push(attempt) === 1)
         return Effect.zipRight(
@@ -219,7 +229,7 @@ export class Attempts {
         const last = lastAttempt(record)
         return last?.number !== number || last.end !== undefined
           ? Either.right(record)
-          : chain(record, [...this.startOf(attempt), ...events])
+          : chain(record, [...this.startOf(attempt), ...stopOf(attempt), ...events])
       }
       const owes = attempt.record.spec.notifications.length > 0
       if (owes) {
@@ -245,14 +255,13 @@ export class Attempts {
   check(attempt: Attempt, isKept: boolean): Effect.Effect<void> {
     return Effect.gen(this, function* () {
       if (attempt.isEnding) return
-      const noted = AttemptFiles.read(this.context.root, attempt.paths.run)
+      const noted = yield* this.noted(attempt)
       if (noted?.begun !== undefined && attempt.begun === undefined) {
         yield* this.begun(attempt, noted.begun, yield* this.startTime(attempt, noted.begun))
       }
       if (noted?.outcome !== undefined) return yield* this.end(attempt, noted.outcome, noted.writtenAt)
-      if (isKept) return
-      if (noted === undefined || attempt.begun === undefined)
-        return yield* this.settle(attempt, noted === undefined)
+      if (isKept) return noted === undefined ? yield* this.hasten(attempt) : undefined
+      if (noted === undefined || attempt.begun === undefined) return yield* this.settle(attempt)
       const { pid } = attempt.begun
       const found = yield* Effect.option(this.context.table.identify(pid))
       if (found._tag === "None") return
@@ -267,12 +276,65 @@ export class Attempts {
     })
   }
 
+  /** What its keeper noted; undefined when there is no such file. One that cannot be read says nothing. */
+  noted(attempt: Attempt): Effect.Effect<AttemptFiles.Noted | undefined> {
+    const { paths } = attempt
+    return Effect.try(() => AttemptFiles.read(this.context.root, paths.run)).pipe(
+      Effect.catchAll(({ error }) => {
+        const nothing = { begun: attempt.begun, outcome: undefined, writtenAt: 0 }
+        if (attempt.isUnreadable) return Effect.succeed(nothing)
+        attempt.isUnreadable = true
+        const reason = systemReason(error)
+        return Effect.as(
+          Effect.logError(
+            `The notes on job ${attempt.id} in "${paths.run}" cannot be read (${reason}). Its process is watched as far as it is known; its result will be lost.`,
+          ),
+          nothing,
+        )
+      }),
+    )
+  }
+
+  /** Its keeper lives, and has not begun. */
+  private hasten(attempt: Attempt): Effect.Effect<void> {
+    return Effect.gen(this, function* () {
+      const launchedAt = lastAttempt(attempt.record)?.launchedAt ?? 0
+      if (Math.abs((yield* now) - launchedAt) < beginPatience) return
+      if (!(yield* this.forbid(attempt))) return
+      yield* this.onRefused
+      yield* this.withdraw(attempt, `its keeper (pid ${attempt.keeper.pid}) did not begin within 10 s`)
+    })
+  }
+
+  /** Makes sure that it never begins; false when it has, or when that cannot be told. */
+  forbid(attempt: Attempt): Effect.Effect<boolean> {
+    return Effect.try(() => AttemptFiles.forbid(this.context.root, attempt.paths)).pipe(
+      Effect.catchAll(({ error }) =>
+        Effect.as(
+          Effect.logError(`The folder of job ${attempt.id} cannot be used: ${systemReason(error)}`),
+          false,
+        ),
+      ),
+    )
+  }
+
   /** Its keeper is gone and noted no process. */
-  private settle(attempt: Attempt, hasNoFile: boolean): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (hasNoFile && AttemptFiles.forbid(this.context.root, attempt.paths))
-        return this.withdraw(attempt, "its keeper had ended before it could begin")
-      return this.lose(
+  private settle(attempt: Attempt): Effect.Effect<void> {
+    return Effect.gen(this, function* () {
+      if (yield* this.forbid(attempt)) {
+        yield* this.onRefused
+        return yield* this.withdraw(attempt, "its keeper had ended before it could begin")
+      }
+      // It may have been killed between the fork and its note: what it forked carries the mark of the attempt.
+      const mark = markOf(attempt.id, attempt.number)
+      const found = yield* Effect.option(
+        this.context.table.marked(new RegExp(`^${mark.replace(".", "\\.")}$`)),
+      )
+      if (found._tag === "None") return
+      const leader = found.value.find(({ groupId, pid }) => groupId === pid)
+      if (leader !== undefined)
+        return yield* this.begun(attempt, leader, yield* this.startTime(attempt, leader))
+      yield* this.lose(
         attempt,
         `Its keeper (pid ${attempt.keeper.pid}) was killed while it was starting this job. Whether it ran cannot be known.`,
         "lost",

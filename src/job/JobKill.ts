@@ -23,6 +23,9 @@ const ending: ReadonlySet<Signal> = new Set(["SIGTERM", "SIGINT", "SIGQUIT", "SI
 
 type Failure = InvalidTransition | JobNotFound | TableUnreadable | StoreError
 
+/** How long the end of a job is waited for once its processes are gone. */
+const endPatience = "2 seconds"
+
 /** See `JobRunner.kill`. */
 export const kill = (
   context: RunnerContext,
@@ -35,18 +38,21 @@ export const kill = (
   const grace = options.grace ?? record.spec.killAfter
 
   const reach = (group: ForeignGroup): Effect.Effect<StopReport, TableUnreadable> =>
-    escalate ? group.stop(signal, grace) : once(group, signal)
+    escalate ? AttemptWatch.stopGroup(context, group, signal, grace) : once(group, signal)
 
   const running = Effect.gen(function* () {
     const attempt = attempts.of(record)
     // Its end is just being stored.
     if (attempt === undefined) return yield* Effect.flatMap(context.store.get(record.id), over)
-    if (escalate) yield* AttemptWatch.note(context, attempt, "stopped", signal)
-    else attempt.sent.add(signal)
-    const group = yield* Deferred.await(attempt.group)
-    const stop = group === undefined ? undefined : yield* reach(group)
-    // What is still there after KILL may be there for ever.
-    if (escalate && (stop === undefined || stop.survivors.length === 0)) yield* attempts.ended(attempt)
+    if (!escalate) {
+      attempt.sent.add(signal)
+      const group = yield* Deferred.await(attempt.group)
+      const stop = group === undefined ? undefined : yield* once(group, signal)
+      return { record: yield* context.store.get(record.id), signal, stop }
+    }
+    const stop = yield* AttemptWatch.stop(context, attempt, "stopped", signal, grace)
+    // Its end comes at once, unless it is still there after KILL, its keeper is stopped, or the disk is full.
+    yield* Effect.timeoutOption(attempts.ended(attempt), endPatience)
     return { record: yield* context.store.get(record.id), signal, stop }
   })
 

@@ -141,6 +141,16 @@ export class JobQueue {
     }
   }
 
+  /** A queued job is to wait until another time, in milliseconds by the clock of `take`. */
+  reschedule(id: JobId, notBefore: number): void {
+    const entry = this.entries.get(id)
+    if (entry === undefined || entry.place === "taken" || entry.place === "running") return
+    if (entry.place === "created" || entry.place === "refused") return
+    this.leave(entry)
+    entry.notBefore = notBefore
+    this.line(entry)
+  }
+
   /** Its process has ended, though that is not stored yet: its group has room again. */
   vacate(id: JobId): void {
     const entry = this.entries.get(id)

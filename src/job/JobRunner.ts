@@ -6,6 +6,7 @@ import * as fs from "node:fs"
 import { join, resolve } from "node:path"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -13,6 +14,7 @@ import * as Stream from "effect/Stream"
 import * as Option from "effect/Option"
 import { EventLog } from "../event/EventLog.js"
 import * as Metrics from "../event/Metrics.js"
+import { systemReason } from "../process/Diagnosis.js"
 import * as InvalidSpec from "../process/InvalidSpec.js"
 import * as PlatformTable from "../process/PlatformTable.js"
 import { ProcessTable } from "../process/ProcessTable.js"
@@ -38,7 +40,7 @@ import * as Keeper from "./Keeper.js"
 import { Launcher } from "./Launcher.js"
 import { Notifier } from "./Notifier.js"
 import type { RunnerContext } from "./RunnerContext.js"
-import { background, now, publish } from "./RunnerContext.js"
+import { background, now, publish, steadily } from "./RunnerContext.js"
 import * as Strays from "./Strays.js"
 import * as Trash from "./Trash.js"
 import type { StoreError } from "./StoreError.js"
@@ -87,7 +89,11 @@ const make = (options: Options) =>
     const table = yield* ProcessTable
     const notifier = yield* Notifier
     const scope = yield* Effect.scope
-    yield* Effect.sync(() => fs.mkdirSync(join(root, "jobs"), { recursive: true, mode: 0o700 }))
+    yield* Effect.try({
+      try: () => fs.mkdirSync(join(root, "jobs"), { recursive: true, mode: 0o700 }),
+      catch: (cause) =>
+        new Keeper.KeeperUnavailable({ root, reason: `its folder "jobs": ${systemReason(cause)}` }),
+    })
     const own = yield* Effect.orDie(table.identifyChild(process.pid))
     const keeper = yield* Keeper.make({ root, program: options.keeper, env }, table)
     const queue = JobQueue.make()
@@ -107,11 +113,13 @@ const make = (options: Options) =>
       changes,
       wake,
       bootId: own.bootId,
+      startTimes: new Map(),
+      stopping: new Set(),
       scope,
       tell,
     }
     const launcher = new Launcher(context)
-    const attempts = new Attempts(context, launcher.refused)
+    const attempts = new Attempts(context, launcher.refused, launcher.begun)
     yield* Metrics.collector(JobTelemetry.count(store.counts))
     yield* Trash.empty(root)
     for (const group of yield* store.groups) queue.setGroup(group)
@@ -129,6 +137,15 @@ const make = (options: Options) =>
     )
     yield* Adoption.sweep(context, attempts)
     yield* launcher.run(attempts)
+
+    // Before all else ends: what was told to go and has lost its leader would never be looked for again.
+    yield* Effect.addFinalizer(() =>
+      Effect.forEach(
+        [...context.stopping].filter((group) => group.hasEnded()),
+        (group) => group.stop("SIGKILL", Duration.zero, scope),
+        { concurrency: "unbounded", discard: true },
+      ).pipe(Effect.interruptible, Effect.timeoutOption("3 seconds")),
+    )
 
     const source: JobLogs.Source = {
       root,
@@ -193,7 +210,7 @@ const make = (options: Options) =>
       kill: Effect.fn("JobRunner.kill")(kill),
       why: Effect.fn("JobRunner.why")(function* (name: string) {
         const { id } = yield* store.find(name)
-        return queue.why(id, yield* now)
+        return queue.why(id, yield* steadily)
       }),
       tail: (name, options) => JobLogs.tail(source, name, options),
       read: (name, options) => JobLogs.read(source, name, options),

@@ -12,6 +12,7 @@ import { promisify } from "node:util"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Mailbox from "effect/Mailbox"
+import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { systemReason } from "../process/Diagnosis.js"
@@ -59,6 +60,8 @@ export interface Hand {
 export interface Keeper {
   /** A keeper; a new one when there is none. */
   readonly hand: Effect.Effect<Hand, KeeperUnavailable>
+  /** Listens anew if somebody has taken the bell away. */
+  readonly renewBell: Effect.Effect<void>
   /** What this keeper, and those of earlier programs on the same root, have to tell. */
   readonly news: Mailbox.ReadonlyMailbox<KeeperNews>
 }
@@ -68,12 +71,18 @@ const bellName = "bell"
 const makeBell = async (path: string): Promise<void> => {
   const found = fs.statSync(path, { throwIfNoEntry: false })
   if (found?.isFIFO() === true) return
-  if (found !== undefined) fs.rmSync(path)
+  if (found !== undefined) fs.renameSync(path, `${path}.set-aside-${Date.now()}`)
   await promisify(execFile)("mkfifo", ["-m", "600", path])
 }
 
+/** Who listens, and to which FIFO. */
+interface Ear {
+  readonly socket: net.Socket
+  readonly inode: number
+}
+
 /** Calls `onLine` for each line that comes through the FIFO, until it is destroyed. */
-const listen = (path: string, onLine: (line: string) => void): net.Socket => {
+const listen = (path: string, onLine: (line: string) => void): Ear => {
   // For writing too, so that there is no end of file when a keeper hangs up.
   const descriptor = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_NONBLOCK)
   const socket = new net.Socket({ fd: descriptor, readable: true, writable: false })
@@ -85,7 +94,7 @@ const listen = (path: string, onLine: (line: string) => void): net.Socket => {
     for (const line of lines) onLine(line)
   })
   socket.on("error", () => {})
-  return socket
+  return { socket, inode: fs.fstatSync(descriptor).ino }
 }
 
 const hasPerl = async (): Promise<boolean> => {
@@ -96,6 +105,11 @@ const hasPerl = async (): Promise<boolean> => {
     return false
   }
 }
+
+const isForPerl = (name: string): boolean => name.startsWith("PERL")
+
+/** So long a keeper lives at least that is any good, in milliseconds. */
+const shortestLife = 1_000
 
 /** None of our marks: what ends this program and all it spawned must leave the jobs alone. */
 const outerMarks: ReadonlySet<string> = new Set([
@@ -122,20 +136,34 @@ export const make = (
     const bell = join(root, bellName)
     yield* Effect.tryPromise({ try: () => makeBell(bell), catch: unavailable })
     const news = yield* Mailbox.make<KeeperNews>()
-    yield* Effect.acquireRelease(
-      Effect.try({
-        try: () =>
-          listen(bell, (line) => {
-            const heard = KeeperProtocol.decode(line)
-            if (heard !== undefined) news.unsafeOffer(heard)
-          }),
-        catch: unavailable,
-      }),
-      (socket) => Effect.sync(() => socket.destroy()),
+    const hear = (line: string): void => {
+      const heard = KeeperProtocol.decode(line)
+      if (heard !== undefined) news.unsafeOffer(heard)
+    }
+    let ear: Ear = yield* Effect.acquireRelease(
+      Effect.try({ try: () => listen(bell, hear), catch: unavailable }),
+      () => Effect.sync(() => ear.socket.destroy()),
     )
-    const kind = program ?? ((yield* Effect.promise(hasPerl)) ? "perl" : "node")
+    const renewBell = Effect.tryPromise({
+      try: async () => {
+        const found = fs.statSync(bell, { throwIfNoEntry: false })
+        if (found?.isFIFO() === true && found.ino === ear.inode) return
+        await makeBell(bell)
+        ear.socket.destroy()
+        ear = listen(bell, hear)
+      },
+      catch: unavailable,
+    }).pipe(Effect.catchAll((error) => Effect.logWarning(error.message)))
+    let kind = program ?? ((yield* Effect.promise(hasPerl)) ? "perl" : "node")
     const inherited = environment(env)
+    // They would change the language that the keeper is written in. Jobs get them all the same.
+    const withheld = Object.fromEntries(Object.entries(inherited).filter(([name]) => isForPerl(name)))
+    const own = Object.fromEntries(Object.entries(inherited).filter(([name]) => !isForPerl(name)))
+    let failures = 0
 
+    let isClosed = false
+    const runtime = yield* Effect.runtime()
+    const warn = (message: string) => void Runtime.runFork(runtime)(Effect.logWarning(message))
     let current: (Hand & { readonly child: ChildProcess }) | undefined
     const launch = Effect.gen(function* () {
       const [file, args] =
@@ -146,7 +174,7 @@ export const make = (
         const child = spawn(file, args as Array<string>, {
           cwd: root,
           detached: true,
-          env: inherited,
+          env: own,
           stdio: ["pipe", "ignore", "ignore"],
         })
         child.once("error", (cause) => resume(Effect.fail(unavailable(cause))))
@@ -156,11 +184,22 @@ export const make = (
       ;(child.stdin as unknown as { unref: () => void }).unref()
       child.on("error", () => {})
       child.stdin!.on("error", () => {})
-      child.once("exit", () => {
-        if (current?.child === child) current = undefined
+      const startedAt = performance.now()
+      child.once("exit", (code, signal) => {
+        if (current?.child !== child) return
+        current = undefined
+        if (isClosed) return
+        failures = performance.now() - startedAt < shortestLife ? failures + 1 : 0
+        if (failures >= 2 && program === undefined) kind = "node"
+        warn(
+          `The keeper of jobs (pid ${child.pid}) has ended: ${signal ?? `exit code ${code}`}. Another one follows.`,
+        )
       })
       const identity = yield* Effect.mapError(table.identifyChild(child.pid!), unavailable)
-      const start = (request: StartRequest) => void child.stdin!.write(KeeperProtocol.encode(request))
+      const start = (request: StartRequest) => {
+        const env = request.inheritEnv ? { ...withheld, ...request.env } : request.env
+        child.stdin!.write(KeeperProtocol.encode({ ...request, env }))
+      }
       current = { child, identity, start }
       return current
     })
@@ -171,10 +210,16 @@ export const make = (
         : Effect.succeed(current),
     )
     // It goes on until the last of its processes has ended.
-    yield* Effect.addFinalizer(() => Effect.sync(() => current?.child.stdin!.end()))
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        isClosed = true
+        current?.child.stdin!.end()
+      }),
+    )
 
     return {
       hand: ready,
+      renewBell,
       news,
     }
   })

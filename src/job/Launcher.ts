@@ -1,6 +1,5 @@
 /** Starts queued jobs when it is their turn. */
 import { randomBytes } from "node:crypto"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { lineageVariable, ownerVariable } from "../process/Environment.js"
 import { Attempt, markOf } from "./Attempt.js"
@@ -13,7 +12,7 @@ import { transition } from "./JobRecord.js"
 import type { JobSpec } from "./JobSpec.js"
 import type { StartRequest } from "./KeeperProtocol.js"
 import type { RunnerContext } from "./RunnerContext.js"
-import { background, now, publish } from "./RunnerContext.js"
+import { background, now, publish, steadily } from "./RunnerContext.js"
 
 /** So many jobs are on their way from the queue to the keeper at the same time. */
 const atOnce = 64
@@ -21,6 +20,10 @@ const atOnce = 64
 /** How long nothing is started after the system had no room for it, in milliseconds: at first, and at most. */
 const shortestRest = 250
 const longestRest = 30_000
+
+/** How often the wall clock is looked at while jobs wait for a time, in milliseconds. */
+const longestSleep = 30_000
+const notableDrift = 500
 
 const stdinOf = ({ stdin }: JobSpec): StartRequest["stdin"] => {
   if (typeof stdin === "string") return stdin
@@ -35,15 +38,22 @@ export class Launcher {
   private rest = 0
   private restUntil = 0
   private inFlight = 0
+  /** By how much the steady clock is ahead of the wall's. */
+  private drift = 0
 
   constructor(private readonly context: RunnerContext) {}
 
   /** There was no room for another process, or for its files. */
-  readonly refused: Effect.Effect<void> = Effect.map(Clock.currentTimeMillis, (at) => {
+  readonly refused: Effect.Effect<void> = Effect.map(steadily, (at) => {
     if (at < this.restUntil) return
     this.rest = Math.min(longestRest, Math.max(shortestRest, this.rest * 2))
     this.restUntil = at + this.rest
   })
+
+  /** A process was started: there is room. */
+  readonly begun = (): void => {
+    this.rest = 0
+  }
 
   /** Starts what may start, for ever. */
   run(attempts: Attempts): Effect.Effect<void> {
@@ -60,7 +70,8 @@ export class Launcher {
         )
           queue.settle(id, undefined)
       }
-      const at = yield* now
+      const at = yield* steadily
+      yield* this.followTheWall(at)
       const isResting = at < this.restUntil
       const { launch, refuse } = queue.take(at, isResting ? 0 : Math.max(0, atOnce - this.inFlight))
       for (const { id, reason } of refuse) yield* background(context, this.refuse(id, reason))
@@ -80,9 +91,20 @@ export class Launcher {
       const next = isResting ? this.restUntil : queue.nextAt(at)
       yield* next === undefined
         ? wake.wait
-        : Effect.raceFirst(wake.wait, Effect.sleep(Math.min(Math.max(next - at, 1), 3_600_000)))
+        : Effect.raceFirst(wake.wait, Effect.sleep(Math.min(Math.max(next - at, 1), longestSleep)))
     })
     return background(context, Effect.forever(once))
+  }
+
+  /** The wall clock was set, or the machine slept: start times come sooner or later now. */
+  private followTheWall(at: number): Effect.Effect<void> {
+    const { queue, startTimes } = this.context
+    return Effect.map(now, (wall) => {
+      const drift = at - wall
+      if (Math.abs(drift - this.drift) < notableDrift) return
+      this.drift = drift
+      for (const [id, startTime] of startTimes) queue.reschedule(id, startTime + drift)
+    })
   }
 
   private launch(attempts: Attempts, id: JobId): Effect.Effect<void> {
@@ -105,7 +127,6 @@ export class Launcher {
       attempts.add(attempt)
       yield* publish(context, record)
       if ("_tag" in spec && spec._tag === "Left") return yield* attempts.fail(attempt, spec.left)
-      this.rest = 0
       hand.start(this.request(attempt, known!))
     }).pipe(
       Effect.catchAll((error) =>

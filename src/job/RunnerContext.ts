@@ -6,6 +6,7 @@ import * as Either from "effect/Either"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Exit from "effect/Exit"
+import type { ForeignGroup } from "../process/ForeignGroup.js"
 import type * as Mask from "../process/Mask.js"
 import type { ProcessTable } from "../process/ProcessTable.js"
 import type { Wake } from "../process/Wake.js"
@@ -36,6 +37,10 @@ export interface RunnerContext {
   readonly wake: Wake
   /** The boot it all happens in. */
   readonly bootId: string
+  /** The jobs that wait for a time by the wall clock. */
+  readonly startTimes: Map<JobId, number>
+  /** The groups that are being stopped. */
+  readonly stopping: Set<ForeignGroup>
   /** Closes with the runner. */
   readonly scope: Scope.Scope
   /** Tells the rest of the program of a stored change. */
@@ -45,13 +50,35 @@ export interface RunnerContext {
 /** The present by the wall clock, in whole milliseconds. */
 export const now: Effect.Effect<number> = Effect.map(Clock.currentTimeMillis, Math.trunc)
 
+/** Now by a clock that nobody sets, in milliseconds. When the program begins it is that of the wall. */
+export const steadily: Effect.Effect<number> = Effect.map(Clock.currentTimeNanos, (nanos) =>
+  Number(nanos / 1_000_000n),
+)
+
+/**
+ * The record as the queue is to see it: with the time that it waits for by the steady clock, so that a delay or a backoff
+ * is as long as it was meant to be, whatever is done to the clock of the wall. A start time is that of the wall: it is
+ * kept in `startTimes`, to be looked at again when the two clocks drift apart.
+ */
+export const timed = (context: RunnerContext, record: JobRecord): Effect.Effect<JobRecord> =>
+  Effect.gen(function* () {
+    const { attempts, id, spec, state } = record
+    if (state._tag !== "queued" || state.notBefore === undefined) {
+      context.startTimes.delete(id)
+      return record
+    }
+    if (attempts.length === 0 && spec.delay === undefined) context.startTimes.set(id, state.notBefore)
+    const drift = (yield* steadily) - (yield* now)
+    return { ...record, state: { ...state, notBefore: state.notBefore + drift } }
+  })
+
 /** Passes a stored change on to the queue, to whoever waits, and to the log. */
 export const publish = (context: RunnerContext, record: JobRecord): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    context.queue.put(record)
+  Effect.gen(function* () {
+    context.queue.put(yield* timed(context, record))
     context.changes.publish(record)
     if (hasEnded(record) || record.state._tag === "queued") context.wake.signal()
-    return context.tell(record)
+    yield* context.tell(record)
   })
 
 /** Several events as one change. */

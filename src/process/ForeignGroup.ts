@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
+import type * as Scope from "effect/Scope"
 import { cut, kill } from "./Kill.js"
 import type { Redact } from "./Mask.js"
 import type { StopReport } from "./Process.js"
@@ -96,9 +97,10 @@ export class ForeignGroup implements Stopping.Target {
 
   /**
    * The signal, and KILL after the grace; done when nothing is left. One stop at a time: a later one waits for the one
-   * under way, and hastens it when it has less time. It goes on when its callers are interrupted.
+   * under way, and hastens it when it has less time. It goes on when its callers are interrupted, and is given up when
+   * the scope closes.
    */
-  stop(signal: Signal, grace: Duration.Duration): Effect.Effect<StopReport> {
+  stop(signal: Signal, grace: Duration.Duration, scope: Scope.Scope): Effect.Effect<StopReport> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Clock.currentTimeNanos, (now) => {
         const deadline = signal === "SIGKILL" ? now : Stopping.after(now, grace)
@@ -109,12 +111,15 @@ export class ForeignGroup implements Stopping.Target {
         const stopping = new Stopping.Stopping(signal, deadline)
         this.stopping = stopping
         return Stopping.run(this, stopping, this.leader.pid).pipe(
-          Effect.tap(() => {
-            // What survived, or comes later, may be stopped again.
-            this.stopping = undefined
-          }),
+          Effect.interruptible,
+          Effect.ensuring(
+            Effect.sync(() => {
+              // What survived, or comes later, may be stopped again.
+              this.stopping = undefined
+            }),
+          ),
           Effect.intoDeferred(stopping.done),
-          Effect.forkDaemon,
+          Effect.forkIn(scope),
           Effect.andThen(restore(Deferred.await(stopping.done))),
         )
       }),
