@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { codeOf } from "../output/LogError.js"
 import { ownerOf } from "../job/StoreOwner.js"
+import * as Liveness from "../process/Liveness.js"
 import * as Token from "./Token.js"
 
 /** A daemon, and what lets one in. */
@@ -39,7 +40,8 @@ export type LocateError = NoDaemon | Token.TokenError
 export const locate = (root: string): Effect.Effect<Target, LocateError> =>
   Effect.gen(function* () {
     const owner = yield* ownerOf(root)
-    if (owner?.address === undefined) return yield* new NoDaemon({ root })
+    // Whoever has the address of a daemon that is gone must not be sent its token.
+    if (owner?.address === undefined || !Liveness.isThere(owner)) return yield* new NoDaemon({ root })
     return { address: owner.address, token: yield* Token.read(root) }
   })
 

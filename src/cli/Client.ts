@@ -47,7 +47,7 @@ export const howToStart = (root: string, world: Pick<World, "cwd" | "env">): str
 export const placeOf = (root: string, world: Pick<World, "cwd" | "env">): Place => {
   const owner = ownerOf(root)
   // Whoever has the address of a dead daemon now is not to be sent its token.
-  if (owner?.address === undefined || !isAlive(owner.pid)) {
+  if (owner?.address === undefined || !isAlive(owner)) {
     throw new Unreachable(`No daemon is running for ${root}. Start one: ${howToStart(root, world)}`, "ENOENT")
   }
   return { root, address: owner.address, token: tokenOf(root) }

@@ -2,11 +2,14 @@
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import * as Liveness from "../process/Liveness.js"
 import { Failure } from "./World.js"
 
 /** What a daemon says of itself in `daemon.json`. It may have died since. */
 export interface Owner {
   readonly pid: number
+  readonly startTime?: string
+  readonly bootId?: string
   /** Where it answers, once it does. */
   readonly address?: string
   /** In milliseconds since the epoch. */
@@ -71,12 +74,6 @@ export const tokenOf = (root: string): string | undefined => {
   }
 }
 
-/** Whether a process of that number lives, zombies included. */
-export const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM"
-  }
-}
+/** Whether that process lives: with its start time it is told from a later one of the same pid. */
+export const isAlive = (who: number | Liveness.Named): boolean =>
+  Liveness.isThere(typeof who === "number" ? { pid: who } : who)

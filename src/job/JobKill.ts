@@ -1,5 +1,6 @@
 /** Signals to jobs, whatever state they are in. */
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { ForeignGroup } from "../process/ForeignGroup.js"
 import type { StopReport } from "../process/Process.js"
@@ -11,8 +12,8 @@ import * as AttemptFiles from "./AttemptFiles.js"
 import type { Attempts } from "./Attempts.js"
 import * as AttemptWatch from "./AttemptWatch.js"
 import { JobEvent } from "./JobEvent.js"
-import type { InvalidTransition, JobRecord } from "./JobRecord.js"
-import { hasEnded, lastAttempt, transition } from "./JobRecord.js"
+import type { JobRecord } from "./JobRecord.js"
+import { InvalidTransition, hasEnded, lastAttempt, transition } from "./JobRecord.js"
 import type { KillOptions, KillReport } from "./JobRunnerService.js"
 import type { RunnerContext } from "./RunnerContext.js"
 import { now, publish } from "./RunnerContext.js"
@@ -65,6 +66,10 @@ export const kill = (
     })
 
   const waiting = Effect.gen(function* () {
+    if (record.state._tag === "queued" && !escalate) {
+      const reason = `it has no process yet that ${signal} could be sent to; TERM takes it back`
+      return yield* new InvalidTransition({ id: record.id, state: "queued", event: "Signal", reason })
+    }
     const at = yield* now
     const cancelled = yield* context.store
       .update(record.id, (record) =>
@@ -101,7 +106,7 @@ const once = (group: ForeignGroup, signal: Signal): Effect.Effect<StopReport, Ta
         sent: isSent ? [signal] : [],
         escalated: false,
         escapees: members.filter(({ inGroup }) => !inGroup).map(({ pid }) => pid),
-        elapsedMillis: Number(elapsed as never),
+        elapsedMillis: Duration.toMillis(elapsed),
         survivors: [],
       }),
   )

@@ -5,7 +5,6 @@
  * a loss of power. The file (mode 0600) may hold the secrets of jobs that have not started; they are overwritten in it
  * and cut off its log of writes before anybody is told of the start.
  */
-import * as fs from "node:fs"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -13,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Directory from "../process/Directory.js"
 import type * as Mask from "../process/Mask.js"
 import * as GroupCommit from "./GroupCommit.js"
 import * as JobId from "./JobId.js"
@@ -59,7 +59,7 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
   Effect.gen(function* () {
     const { address, inherited, maxBytes, root, synchronous = "full" } = options
     yield* Effect.try({
-      try: () => fs.mkdirSync(root, { recursive: true, mode: 0o700 }),
+      try: () => Directory.make(root, 0o700),
       catch: SqlDatabase.meaning(root),
     })
     const lock = yield* StoreLock.acquire(root, address)

@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Liveness from "../process/Liveness.js"
 import * as SqlDatabase from "./SqlDatabase.js"
 import type { StoreError } from "./StoreError.js"
 import { StoreLocked } from "./StoreError.js"
@@ -19,15 +20,6 @@ export { ownerOf, StoreOwner } from "./StoreOwner.js"
 export interface StoreLock {
   /** Says where its owner answers. */
   readonly announce: (address: string) => Effect.Effect<void, StoreError>
-}
-
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code === "EPERM"
-  }
 }
 
 const write = (root: string, owner: StoreOwner): Effect.Effect<void, StoreError> =>
@@ -66,13 +58,15 @@ export const acquire = (
         // Whoever has just taken it has not yet said so, or has just died and is being buried.
         Effect.retry({
           schedule: Schedule.intersect(Schedule.spaced("20 millis"), Schedule.recurs(25)),
-          while: (error) => error._tag === "StoreLocked" && (error.pid === undefined || !isAlive(error.pid)),
+          while: (error) =>
+            error._tag === "StoreLocked" &&
+            (error.pid === undefined || !Liveness.isThere({ pid: error.pid })),
         }),
       ),
       () => Effect.ignore(database.run("ROLLBACK")),
     )
     const since = yield* Clock.currentTimeMillis
-    const own: StoreOwner = { pid: process.pid, address, since }
+    const own: StoreOwner = { pid: process.pid, ...Liveness.birthOf(process.pid), address, since }
     yield* Effect.acquireRelease(write(root, own), () =>
       Effect.sync(() => fs.rmSync(ownerFile(root), { force: true })),
     )

@@ -8,6 +8,9 @@ import * as Schema from "effect/Schema"
 /** Who holds a root. */
 export const StoreOwner = Schema.Struct({
   pid: Schema.Int,
+  /** With the pid it names one process for ever: see `ProcessIdentity`. */
+  startTime: Schema.optional(Schema.String),
+  bootId: Schema.optional(Schema.String),
   /** Where it answers, once it does. */
   address: Schema.optional(Schema.String),
   /** Since when, in milliseconds since the epoch. */
