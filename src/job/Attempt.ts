@@ -35,6 +35,7 @@ export const redactorOf = (
     return () => shown
   }
   const known = spec ?? record.spec
+  if (known.mask.length === 0) return (text) => text
   return Mask.make(known.mask, { ...(known.inheritEnv ? env : {}), ...known.env })
 }
 

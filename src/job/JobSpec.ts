@@ -239,8 +239,10 @@ export const make = (input: Input, origin: Origin = {}): Effect.Effect<JobSpec, 
   // An empty path would resolve to the base, and a NUL be carried along: the schema refuses both by name.
   const placed = typeof cwd === "string" && cwd !== "" ? resolve(base, cwd) : cwd
   const given = isRecord(input) ? { ...input, cwd: placed } : input
-  const variables = { ...(origin.env ?? process.env), ...(isRecord(env) ? env : {}) }
-  const redact = Mask.make(Array.isArray(mask) ? mask : [], variables as Mask.Variables)
+  const names = Array.isArray(mask) ? mask : []
+  const variables =
+    names.length === 0 ? {} : { ...(origin.env ?? process.env), ...(isRecord(env) ? env : {}) }
+  const redact = Mask.make(names, variables as Mask.Variables)
   return decode(given as typeof JobSpec.Encoded).pipe(
     Effect.filterOrElse(
       (spec) => Limits.exposed(spec, redact).length === 0,
