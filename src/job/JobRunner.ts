@@ -51,6 +51,19 @@ export { KeeperUnavailable, type KeeperProgram } from "./Keeper.js"
 /** Runs jobs. */
 export class JobRunner extends Context.Tag("holdfast/job/JobRunner")<JobRunner, Service>() {}
 
+/** What is kept of jobs that are over. Whatever breaks one of the limits goes, the one that ended first being first. */
+export interface Keep {
+  /** Those that ended within this time. */
+  readonly age?: Duration.Duration | undefined
+  /** So many of those that ended last. */
+  readonly count?: number | undefined
+  /** Those that ended last, up to so many bytes of logs in total. */
+  readonly bytes?: number | undefined
+}
+
+/** How often what is not to be kept is deleted. */
+const collectEvery = "1 minute"
+
 /** Where and how jobs are run. */
 export interface Options {
   /** The directory under which everything is kept; one program at a time runs jobs in it. */
@@ -59,6 +72,8 @@ export interface Options {
   readonly keeper?: Keeper.KeeperProgram | undefined
   /** What jobs inherit. Default: this program's own variables. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
+  /** What is kept of jobs that are over; all else is deleted, looked at once a minute. Default: everything is kept. */
+  readonly keep?: Keep | undefined
   /** Told of every stored change, in order for each job. Default: nothing. */
   readonly onChange?: ((record: JobRecord) => Effect.Effect<void>) | undefined
 }
@@ -173,6 +188,44 @@ const make = (options: Options) =>
         return removed
       })
 
+    const collect: Service["collect"] = Effect.fn("JobRunner.collect")(function* (
+      policy,
+      { dryRun = false } = {},
+    ) {
+      const removed: Array<JobId> = []
+      let bytes = 0
+      while (true) {
+        const garbage = yield* store.garbage(policy)
+        for (const job of garbage) {
+          if (!dryRun) {
+            const record = yield* Effect.option(Effect.flatMap(store.get(job.id), remove))
+            if (record._tag === "None") continue
+          }
+          removed.push(job.id)
+          bytes += job.bytes
+        }
+        if (dryRun || garbage.length === 0) return { removed, bytes } satisfies Collected
+      }
+    })
+
+    if (options.keep !== undefined) {
+      const { age, bytes, count } = options.keep
+      const round = Effect.gen(function* () {
+        const endedSince = age === undefined ? undefined : (yield* now) - Duration.toMillis(age)
+        const { removed } = yield* collect({ endedSince, count, bytes })
+        if (removed.length > 0) yield* Effect.logInfo(`Deleted ${removed.length} old jobs`)
+      })
+      yield* background(
+        context,
+        Effect.forever(
+          Effect.zipRight(
+            Effect.catchAll(round, (error) => Effect.logWarning(error.message)),
+            Effect.sleep(collectEvery),
+          ),
+        ),
+      )
+    }
+
     return JobRunner.of({
       root,
       submit: Effect.fn("JobRunner.submit")(function* (input: JobSpec.Input, { queued = true } = {}) {
@@ -222,22 +275,7 @@ const make = (options: Options) =>
       remove: Effect.fn("JobRunner.remove")(function* (name: string) {
         return yield* remove(yield* store.find(name))
       }),
-      collect: Effect.fn("JobRunner.collect")(function* (policy, { dryRun = false } = {}) {
-        const removed: Array<JobId> = []
-        let bytes = 0
-        while (true) {
-          const garbage = yield* store.garbage(policy)
-          for (const job of garbage) {
-            if (!dryRun) {
-              const record = yield* Effect.option(Effect.flatMap(store.get(job.id), remove))
-              if (record._tag === "None") continue
-            }
-            removed.push(job.id)
-            bytes += job.bytes
-          }
-          if (dryRun || garbage.length === 0) return { removed, bytes } satisfies Collected
-        }
-      }),
+      collect,
       groups: store.groups,
       setGroup: Effect.fn("JobRunner.setGroup")(function* (name, settings) {
         const given = yield* decodeGroup({ name, ...settings } as never)

@@ -8,8 +8,9 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { JobId } from "../../src/job/JobId.js"
 import { lastAttempt } from "../../src/job/JobRecord.js"
+import * as Jobs from "../../src/job/JobRunner.js"
 import type { JobRunner } from "../../src/job/JobRunner.js"
-import { makeRoot, withRunner } from "./runner-support.js"
+import { layer, makeRoot, withRunner } from "./runner-support.js"
 
 type Runner = JobRunner["Type"]
 
@@ -295,6 +296,38 @@ describe("the queue of the runner", () => {
             [ids[2]!],
           )
         }),
+      )
+    }),
+  )
+
+  it.scopedLive("deletes by itself what is not to be kept", () =>
+    Effect.gen(function* () {
+      const root = yield* makeRoot
+      const ids = yield* withRunner(root, (runner) =>
+        Effect.forEach([1, 2, 3], () =>
+          Effect.gen(function* () {
+            const { record } = yield* runner.submit({ command: ["true"] })
+            return (yield* runner.wait(record.id)).record.id
+          }),
+        ),
+      )
+      yield* Effect.provide(
+        Effect.gen(function* () {
+          const runner = yield* Jobs.JobRunner
+          yield* Effect.repeat(
+            Effect.sync(() => fs.readdirSync(join(root, "jobs"))),
+            {
+              until: (folders) => folders.length === 1,
+              schedule: Schedule.spaced("10 millis"),
+            },
+          )
+          const { jobs } = yield* runner.list()
+          assert.deepStrictEqual(
+            jobs.map(({ id }) => id),
+            [ids[2]!],
+          )
+        }),
+        layer(root, { keep: { count: 1 } }),
       )
     }),
   )

@@ -107,7 +107,10 @@ for (const keeper of ["perl", "node"] as const) {
         const record = yield* runShell(runner, "setsid sleep 101 & sleep 102 & echo started")
         assert.deepInclude(record.state, { _tag: "exited", code: 0 })
         const strays = (yield* runner.strays).filter(({ id }) => id === record.id)
-        assert.deepStrictEqual(strays.map(({ command }) => command.slice(-9)).sort(), ["sleep 101", "sleep 102"])
+        assert.deepStrictEqual(strays.map(({ command }) => command.slice(-9)).sort(), [
+          "sleep 101",
+          "sleep 102",
+        ])
         const { stop } = yield* runner.kill(record.id, { grace: Duration.seconds(5) })
         assert.deepStrictEqual(stop?.sent, ["SIGTERM"])
         assert.deepStrictEqual(stop?.survivors, [])

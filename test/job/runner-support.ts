@@ -26,6 +26,7 @@ export const layer = (
   root: string,
   options: {
     readonly keeper?: KeeperProgram
+    readonly keep?: Jobs.Keep
     readonly onChange?: (record: JobRecord) => Effect.Effect<void>
   } = {},
 ): Layer.Layer<JobRunner | JobStore, unknown> =>
