@@ -98,6 +98,28 @@ export const paired = async (question: Question): Promise<Answer> => {
   return { ours, bare, ratio, holds }
 }
 
+/** Figures against a mark of their own, for what has no counterpart. */
+export interface Limit {
+  readonly name: string
+  readonly unit: string
+  readonly figures: ReadonlyArray<number>
+  /** What has to keep the mark: the middle one, the default, or every one. */
+  readonly of?: "median" | "worst"
+  readonly atMost: number
+}
+
+/** Judges figures by their mark, and prints them as a row of the table; true when the mark is kept. */
+export const limited = ({ atMost, figures, name, of = "median", unit }: Limit): boolean => {
+  const worst = Math.max(...figures)
+  const judged = of === "worst" ? worst : median(figures)
+  const holds = judged <= atMost
+  const range = `(${short(Math.min(...figures))}-${short(worst)})`
+  const mark = `${of === "worst" ? "never over" : "at most"} ${atMost}`
+  console.log(line(name, `${short(judged)} ${unit}`, "", range, mark, holds ? "holds" : "misses"))
+  if (!holds && process.argv.includes("--strict")) process.exitCode = 1
+  return holds
+}
+
 /** One measurement that does not pay for the garbage of the one before. */
 const settled = (measure: () => Promise<number>): Promise<number> => {
   globalThis.gc?.()

@@ -13,7 +13,7 @@ const out = path.join(root, "node_modules/.cache/holdfast-bench")
 const questions = fs
   .readdirSync(path.join(root, "bench"))
   .flatMap((file) => /^(.+)\.ts$/.exec(file)?.[1] ?? [])
-  .filter((name) => name !== "harness")
+  .filter((name) => !["daemon", "harness"].includes(name))
 
 const args = process.argv.slice(2)
 const strict = args.includes("--strict")

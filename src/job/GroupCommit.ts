@@ -20,7 +20,11 @@ import { StoreFailed } from "./StoreError.js"
 /** How to read and to change a database. */
 export interface GroupCommit {
   /** Runs statements that change something; when it has answered, they are on disk. */
-  readonly commit: <A, E>(change: Effect.Effect<A, E>) => Effect.Effect<A, Exclude<E, SqlError> | StoreError>
+  readonly commit: <A, E>(
+    change: Effect.Effect<A, E>,
+    /** Not to wait for the disk, unless another change of the same transaction does. Default false. */
+    relaxed?: boolean,
+  ) => Effect.Effect<A, Exclude<E, SqlError> | StoreError>
   /** Runs statements that only read, between the transactions. */
   readonly read: <A, E>(question: Effect.Effect<A, E>) => Effect.Effect<A, Exclude<E, SqlError> | StoreError>
 }
@@ -28,6 +32,7 @@ export interface GroupCommit {
 interface Ticket {
   readonly change: Effect.Effect<unknown, unknown>
   readonly done: Deferred.Deferred<unknown, unknown>
+  readonly relaxed: boolean
   isWanted: boolean
 }
 
@@ -50,6 +55,7 @@ const faultOf = (exit: Exit.Exit<unknown, unknown>): SqlError | undefined =>
  * @param afterCommit runs after each transaction, before anybody is told of it; what fails in it is its own affair
  * @param onFault is told of each error of the database
  * @param onRollback is called when what a transaction did is undone
+ * @param mayRelax whether the database waits for the disk at all; it is told to where a transaction need not
  */
 export const make = (
   database: Database,
@@ -57,6 +63,7 @@ export const make = (
   afterCommit: Effect.Effect<void>,
   onFault: (error: SqlError) => Effect.Effect<void>,
   onRollback: () => void,
+  mayRelax = false,
 ): Effect.Effect<GroupCommit, never, Scope.Scope> =>
   Effect.gen(function* () {
     const mailbox = yield* Mailbox.make<Ticket>()
@@ -71,11 +78,21 @@ export const make = (
 
     const rollback = Effect.zipRight(Effect.sync(onRollback), Effect.ignore(database.run("ROLLBACK")))
 
+    let isWaiting = true
+    /** Says whether COMMIT waits for the disk. A later one that does is after all earlier ones on it. */
+    const wait = (isNeeded: boolean) =>
+      Effect.suspend(() => {
+        if (!mayRelax || isNeeded === isWaiting) return Effect.void
+        isWaiting = isNeeded
+        return database.run(`PRAGMA synchronous = ${isNeeded ? "full" : "normal"}`)
+      })
+
     const transaction = (tickets: ReadonlyArray<Ticket>): Effect.Effect<void> =>
       Effect.gen(function* () {
         const exits: Array<Exit.Exit<unknown, unknown>> = []
         const written = yield* Effect.exit(
           Effect.gen(function* () {
+            yield* wait(tickets.some(({ relaxed }) => !relaxed))
             yield* database.run("BEGIN IMMEDIATE")
             for (const { change } of tickets) {
               const exit = yield* Effect.exit(change)
@@ -130,10 +147,10 @@ export const make = (
       )
 
     return {
-      commit: <A, E>(change: Effect.Effect<A, E>) =>
+      commit: <A, E>(change: Effect.Effect<A, E>, relaxed = false) =>
         Effect.gen(function* () {
           const done = yield* Deferred.make<A, Exclude<E, SqlError> | StoreError>()
-          const ticket: Ticket = { change, done: done as Ticket["done"], isWanted: true }
+          const ticket: Ticket = { change, done: done as Ticket["done"], relaxed, isWanted: true }
           if (!(yield* mailbox.offer(ticket))) {
             return yield* new StoreFailed({ path, reason: "it is closed", retryable: false })
           }

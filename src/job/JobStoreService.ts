@@ -35,6 +35,11 @@ export interface Inserted {
 export interface UpdateOptions {
   /** Only if this is the record's revision. */
   readonly ifRevision?: number | undefined
+  /**
+   * Not to wait for the disk: the change outlives the program, and perhaps not a loss of power. For what can be found
+   * out again then, such as an end that a keeper has noted. Default false.
+   */
+  readonly relaxed?: boolean | undefined
 }
 
 /** The settings of a group of jobs. */

@@ -104,7 +104,8 @@ export const persist = (
   id: JobId,
   change: (record: JobRecord) => Either.Either<JobRecord, InvalidTransition>,
 ): Effect.Effect<JobRecord | undefined> => {
-  const attempt = context.store.update(id, change)
+  // What its keeper noted can be read again after a loss of power.
+  const attempt = context.store.update(id, change, { relaxed: true })
   return Effect.catchAll(attempt, (error) =>
     (passes(error)
       ? Effect.zipRight(

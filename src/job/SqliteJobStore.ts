@@ -91,6 +91,7 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
       forget,
       (error) => (SqlDatabase.isCorrupt(error) ? StoreFile.suspect(path) : Effect.void),
       () => cache.clear(),
+      synchronous === "full",
     )
     const tables = SqlTables.make(
       database,
@@ -135,7 +136,7 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
       })
 
     const update: Service["update"] = (id, change, options = {}) =>
-      commit(JobLedger.update(tables, id, change, options))
+      commit(JobLedger.update(tables, id, change, options), options.relaxed)
 
     return {
       insert: Effect.fn("JobStore.insert")(function* (spec: JobSpec, options: InsertOptions = {}) {
