@@ -76,6 +76,12 @@ const refusal = (place: Place, status: number, body: string): Refused => {
       )
 }
 
+/** What every good answer of a daemon has; whatever else answers at the place of one that is gone has not. */
+const isEnvelope = (value: unknown): boolean => {
+  const { ok, schema_version, type } = (value ?? {}) as Readonly<Record<string, unknown>>
+  return ok === true && schema_version === "1" && typeof type === "string"
+}
+
 /** A client of the daemon that is at a place. */
 export const at = (place: Place, { routes }: Pick<World, "routes">): Client => {
   const open: Client["open"] = async (name, given, options = {}) => {
@@ -90,7 +96,7 @@ export const at = (place: Place, { routes }: Pick<World, "routes">): Client => {
       const answer = await open(name, given, options)
       const text = await textOf(place, answer)
       const value = parse(text)
-      if (typeof value !== "object" || value === null) throw refusal(place, answer.status, text)
+      if (!isEnvelope(value)) throw refusal(place, answer.status, text)
       return { value: value as Answered<typeof name>, text }
     },
   }

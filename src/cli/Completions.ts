@@ -25,6 +25,9 @@ const takesJobs = ({ positionals }: Syntax): boolean => positionals.among === "j
 /** Options whose value is a file or a directory. */
 const isPath = ({ option: { value } }: Named): boolean => value === "FILE" || value === "DIR"
 
+/** What completes the value of an option. */
+const valuesOf = ({ among, words }: Option): ReadonlyArray<string> | undefined => among ?? words
+
 const names = (syntaxes: ReadonlyArray<Syntax>): string => syntaxes.map(({ name }) => name).join(" ")
 
 /** A script for bash 3.2 and later. */
@@ -32,8 +35,8 @@ export const bash = (syntaxes: ReadonlyArray<Syntax>): string => {
   const values = syntaxes.flatMap((syntax) =>
     optionsOf(syntax).flatMap((named) => {
       const patterns = flags(named).map((flag) => `${syntax.name}:${flag}`)
-      if (named.option.among !== undefined)
-        return [`    ${patterns.join("|")}) words="${named.option.among.join(" ")}" ;;`]
+      const words = valuesOf(named.option)
+      if (words !== undefined) return [`    ${patterns.join("|")}) words="${words.join(" ")}" ;;`]
       if (isPath(named)) return [`    ${patterns.join("|")}) files=1 ;;`]
       return named.option.kind === "flag" ? [] : [`    ${patterns.join("|")}) return ;;`]
     }),
@@ -48,22 +51,40 @@ export const bash = (syntaxes: ReadonlyArray<Syntax>): string => {
   return `# bash completion for holdfast: eval "$(holdfast completions bash)"
 _holdfast() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}"
-  local command="" options="" words="" jobs="" files="" other="" i
+  local command="" options="" words="" jobs="" files="" other="" prefix="" i
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W "${names(syntaxes)} --help --version" -- "$current"))
     return
   fi
   command="\${COMP_WORDS[1]}"
+  if [ "$command" = help ]; then
+    if [ "$COMP_CWORD" -eq 2 ]; then COMPREPLY=($(compgen -W "${names(syntaxes)}" -- "$current")); fi
+    return
+  fi
+  # Most shells take --state=ru for three words, some for one.
+  if [ "$current" = "=" ]; then
+    current=""
+  elif [ "$previous" = "=" ]; then
+    previous="\${COMP_WORDS[COMP_CWORD-2]}"
+  else
+    case "$current" in
+      --*=*)
+        previous="\${current%%=*}"
+        prefix="$previous="
+        current="\${current#*=}"
+        ;;
+    esac
+  fi
   case "$command:$previous" in
 ${values.join("\n")}
   esac
   if [ -n "$words" ]; then
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
+    COMPREPLY=($(compgen -P "$prefix" -W "$words" -- "$current"))
     return
   fi
   if [ -n "$files" ]; then
-    COMPREPLY=($(compgen -f -- "$current"))
+    COMPREPLY=($(compgen -P "$prefix" -f -- "$current"))
     return
   fi
   case "$command" in
@@ -97,11 +118,12 @@ const zshText = (text: string): string => text.replaceAll("'", "'\\''").replaceA
 export const zsh = (syntaxes: ReadonlyArray<Syntax>): string => {
   const cases = syntaxes.map((syntax) => {
     const options = optionsOf(syntax).map((named) => {
-      const { among, help, kind, many } = named.option
+      const { help, kind, many } = named.option
+      const values = valuesOf(named.option)
       const action =
         kind === "flag"
           ? ""
-          : `:${named.option.value ?? "value"}:${among === undefined ? (isPath(named) ? "_files" : " ") : `(${among.join(" ")})`}`
+          : `:${named.option.value ?? "value"}:${values === undefined ? (isPath(named) ? "_files" : " ") : `(${values.join(" ")})`}`
       const spellings = flags(named)
       const star = many ? "*" : ""
       const text = `[${zshText(help)}]${action}'`
@@ -137,6 +159,8 @@ ${syntaxes.map(({ name, summary }) => `    '${name}:${zshText(summary)}'`).join(
     argument)
       case $words[1] in
 ${cases.join("\n")}
+      help)
+        _arguments '1:command:(${names(syntaxes)})' ;;
       esac ;;
   esac
 }
@@ -152,12 +176,14 @@ export const fish = (syntaxes: ReadonlyArray<Syntax>): string => {
   for (const { name, summary } of syntaxes) {
     lines.push(`complete -c holdfast -n __fish_use_subcommand -a ${name} -d ${fishText(summary)}`)
   }
+  lines.push(`complete -c holdfast -n '__fish_seen_subcommand_from help' -a ${fishText(names(syntaxes))}`)
   for (const syntax of syntaxes) {
     const only = `complete -c holdfast -n '__fish_seen_subcommand_from ${syntax.name}'`
     for (const named of optionsOf(syntax)) {
-      const { among, help, kind, short } = named.option
+      const { help, kind, short } = named.option
+      const values = valuesOf(named.option)
       const parts = [only, `-l ${named.name}`, ...(short === undefined ? [] : [`-s ${short}`])]
-      if (among !== undefined) parts.push(`-x -a ${fishText(among.join(" "))}`)
+      if (values !== undefined) parts.push(`-x -a ${fishText(values.join(" "))}`)
       else if (isPath(named)) parts.push("-r -F")
       else if (kind !== "flag") parts.push("-x")
       lines.push([...parts, `-d ${fishText(help)}`].join(" "))

@@ -1,6 +1,7 @@
 /** The commands that need all of Effect: `serve`, and `schema`. In the built program this is a file of its own. */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
@@ -14,6 +15,7 @@ import { ExecRequest } from "../api/ExecRequest.js"
 import * as JobRunner from "../job/JobRunner.js"
 import * as Notifier from "../job/Notifier.js"
 import { UsageError } from "./Arguments.js"
+import * as Format from "./Format.js"
 import type { Handler } from "./Handler.js"
 import { nearest } from "../process/Nearest.js"
 import { rootOf, rootOption } from "./Root.js"
@@ -30,11 +32,37 @@ const levels = {
 } as const
 
 /** What runs the jobs of a root. */
-const runnerOf = (root: string) => JobRunner.layer({ root }).pipe(Layer.provide(Notifier.layer({ root })))
+const runnerOf = (root: string, keep: JobRunner.Keep | undefined) =>
+  JobRunner.layer({ root, keep }).pipe(Layer.provide(Notifier.layer({ root })))
 
-/** Runs the daemon until a signal ends it. */
+/** What `serve` is told to keep; undefined for everything. */
+const keepOf = (
+  age: number | undefined,
+  count: number | undefined,
+  bytes: number | undefined,
+): JobRunner.Keep | undefined =>
+  age === undefined && count === undefined && bytes === undefined
+    ? undefined
+    : { age: age === undefined ? undefined : Duration.millis(age), count, bytes }
+
+/** How long a reader who is stuck may hold up the end of the daemon, in milliseconds. */
+const lastWords = 500
+
+const droppedOf =
+  (isJson: boolean) =>
+  (count: number): string => {
+    const timestamp = new Date().toISOString()
+    const message = `${Format.counted(count, "message")} of this log could not be written.`
+    return isJson
+      ? `${JSON.stringify({ message, logLevel: "WARN", timestamp })}\n`
+      : `timestamp=${timestamp} level=WARN message=${JSON.stringify(message)}\n`
+  }
+
+/** Runs the daemon until a signal ends it. That nobody can read what it says does not end it. */
 export const serve: Handler<typeof Syntaxes.serve> = async ({ options }, world) => {
   const root = rootOf(options.root, world)
+  world.err.endure(droppedOf(options["log-json"]))
+  world.out.endure()
   const stop = Deferred.unsafeMake<void>(FiberId.none)
   const off = world.onSignal(["SIGINT", "SIGTERM", "SIGHUP"], () => {
     // Whoever asks twice does not want to wait for the end of what is being answered.
@@ -60,7 +88,7 @@ export const serve: Handler<typeof Syntaxes.serve> = async ({ options }, world) 
           await world.out.write(`${JSON.stringify(about)}\n`)
         }),
     },
-    runnerOf(root),
+    runnerOf(root, keepOf(options["keep-for"], options.keep, options["keep-size"])),
   )
   const exit = await Effect.runPromiseExit(
     daemon.pipe(
@@ -69,7 +97,11 @@ export const serve: Handler<typeof Syntaxes.serve> = async ({ options }, world) 
     ),
   )
   off()
-  if (Exit.isSuccess(exit)) return exitCode.ok
+  if (Exit.isSuccess(exit)) {
+    const settled = await Promise.all([world.err.settled(lastWords), world.out.settled(lastWords)])
+    if (settled.includes(false)) world.exit(exitCode.ok)
+    return exitCode.ok
+  }
   const expected = Cause.failureOption(exit.cause)
   if (Option.isNone(expected)) throw Cause.squash(exit.cause)
   throw new Failure(expected.value.message, "unavailable")

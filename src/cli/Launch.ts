@@ -2,6 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import * as Directory from "../process/Directory.js"
 import type { Client } from "./Client.js"
 import { connect } from "./Client.js"
 import { isAlive, logFile, ownerOf } from "./Root.js"
@@ -74,7 +75,7 @@ const launch = async (root: string, world: World) => {
     }
     const now = performance.now()
     // Two that start at once: the lock decides, and whoever lost it waits for the other.
-    const isAnothers = owner !== undefined && owner.pid !== child.pid && isAlive(owner.pid)
+    const isAnothers = owner !== undefined && owner.pid !== child.pid && isAlive(owner)
     if (ended !== undefined && !isAnothers && now - ended.since > graceForAnother) {
       throw new Failure(`The daemon did not start (${ended.how}). ${log.said()}`, "unreachable")
     }
@@ -92,7 +93,7 @@ const launch = async (root: string, world: World) => {
 const openLog = (root: string) => {
   const file = logFile(root)
   try {
-    fs.mkdirSync(root, { recursive: true, mode: 0o700 })
+    Directory.make(root, 0o700)
     const descriptor = fs.openSync(file, "a", 0o600)
     const begin = fs.fstatSync(descriptor).size
     return {

@@ -21,7 +21,7 @@ export const run = async (
     await world.err.write("Holdfast does not run on Windows yet; it needs Linux or macOS.\n")
     return exitCode.failed
   }
-  const [first, ...rest] = args
+  const [first, ...rest] = reordered(args)
   const isHelp = first === "help" && rest.length === 1 && !rest[0]!.startsWith("-")
   if (first === undefined || first === "--help" || first === "-h" || (first === "help" && !isHelp)) {
     await world.out.write(
@@ -47,6 +47,18 @@ export const run = async (
     return exitCode.ok
   }
   return perform(command, rest, world)
+}
+
+/** Options that every command has may stand before it, too. */
+const reordered = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  let at = 0
+  while (at < args.length) {
+    const word = args[at]!
+    if (word === "--root") at += 2
+    else if (word === "--json" || word.startsWith("--root=")) at += 1
+    else break
+  }
+  return at < args.length ? [args[at]!, ...args.slice(0, at), ...args.slice(at + 1)] : args
 }
 
 const perform = async (command: Command, args: ReadonlyArray<string>, world: World): Promise<number> => {

@@ -53,7 +53,7 @@ const introduction = (settings: Settings, address: string): string => {
   const token =
     settings.auth === "none" ? "" : ` -H "Authorization: Bearer $(holdfast token${settings.rootOption})"`
   return [
-    `Holdfast ${settings.version} keeps the jobs under ${settings.root}`,
+    `Holdfast ${settings.version} (pid ${process.pid}) keeps the jobs under ${settings.root}`,
     `It listens at ${address}${settings.auth === "none" ? ", and asks for no token" : ""}`,
     "Try it:",
     `  holdfast run${settings.rootOption} --wait -- echo hello`,

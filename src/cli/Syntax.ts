@@ -22,6 +22,8 @@ export interface Option {
   readonly value?: string
   /** The only values there are, if it is a text. */
   readonly among?: ReadonlyArray<string>
+  /** What completes it, besides others that there may be. */
+  readonly words?: ReadonlyArray<string>
   /** Whether it may be given more than once. */
   readonly many?: true
   /** One line. */

@@ -13,6 +13,7 @@ const stream = {
   help: "only stdout, or only stderr",
 } as const
 const attempt = { kind: "count", value: "N", help: "which attempt (default the last)" } as const
+const signals = ["TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "STOP", "CONT", "WINCH"] as const
 const states = ["created", "queued", "running", "exited", "killed", "failed", "lost"] as const
 
 /** How a job is to be run: the options that `run` and `create` share. */
@@ -35,6 +36,7 @@ const asked = {
   "stop-signal": {
     kind: "text",
     value: "SIGNAL",
+    words: signals,
     help: "what a timeout and a stop send first (default TERM)",
   },
   tag: { kind: "text", short: "t", value: "WORD", many: true, help: "a word to find it by" },
@@ -102,6 +104,17 @@ export const serve = define({
       help: "what is logged on standard error (default info)",
     },
     "log-json": { kind: "flag", help: "log lines of JSON" },
+    "keep-for": {
+      kind: "time",
+      value: "TIME",
+      help: "delete jobs that ended longer ago (default: keep all)",
+    },
+    keep: { kind: "count", value: "N", help: "delete ended jobs beyond the last N" },
+    "keep-size": {
+      kind: "size",
+      value: "SIZE",
+      help: "delete the oldest beyond so many bytes of output in total",
+    },
   },
   notes: ["Jobs go on running when the daemon ends; the next one finds them again."],
 })
@@ -160,7 +173,13 @@ export const kill = define({
   summary: "send any signal to all processes of jobs",
   positionals: jobs,
   options: {
-    signal: { kind: "text", short: "s", value: "NAME", help: "such as TERM (default), INT, HUP, USR1, KILL" },
+    signal: {
+      kind: "text",
+      short: "s",
+      value: "NAME",
+      words: signals,
+      help: "such as TERM (default), INT, HUP, USR1, KILL",
+    },
     grace: {
       kind: "time",
       value: "TIME",

@@ -75,10 +75,23 @@ const layout = <Row>(
   return { widths, room: left() }
 }
 
+/** The same, with the widest columns made narrower until something is left for the last one, if that can be. */
+const squeezed = (widths: ReadonlyArray<number>, room: number) => {
+  const narrow = [...widths]
+  let missing = 1 - room
+  for (; missing > 0; missing--) {
+    const widest = Math.max(...narrow)
+    if (widest <= 1) break
+    narrow[narrow.indexOf(widest)] = widest - 1
+  }
+  return { widths: narrow, room: 1 - missing }
+}
+
 /**
  * The lines of a table. The last column gets what is left of `width` and is cut where that is not enough; the others
- * are as wide as what is in them, except that those with a `most` give way, and those that can be spared go. With a
- * width of Infinity nothing is cut. A column with nothing in it is left out.
+ * are as wide as what is in them, except that those with a `most` give way, those that can be spared go, and the widest
+ * of the rest are cut when even that is not enough. Only a terminal that has less than three characters for each column
+ * that is left gets lines that are too long. With a width of Infinity nothing is cut. A column with nothing in it is left out.
  */
 export const render = <Row>(
   columns: ReadonlyArray<Column<Row>>,
@@ -94,6 +107,7 @@ export const render = <Row>(
     shown = shown.filter(({ spare = 0 }) => spare !== highest)
     ;({ room, widths } = layout(shown, rows, width))
   }
+  if (room < 1) ({ room, widths } = squeezed(widths, room))
   const last = shown.length - 1
   const line = (cells: ReadonlyArray<string>, row?: Row) =>
     cells

@@ -72,6 +72,9 @@ const describe = (address: string, error: NodeJS.ErrnoException): Unreachable =>
 export const send = async (place: Place, request: Request): Promise<Answer> => {
   // Named above, the one bundled file would load it for `--version` too.
   const http = await import("node:http")
+  if (place.token !== undefined && !/^[\x21-\x7e]*$/.test(place.token)) {
+    throw new Failure(`What is kept as the token of ${place.root} is no token.`, "unauthorized")
+  }
   return new Promise((resolve, reject) => {
     const body = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body))
     const outgoing = http.request({

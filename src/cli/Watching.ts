@@ -23,7 +23,18 @@ export interface Watch {
  * ends this program at once.
  */
 export const watching = async (
-  { id, root, world }: { readonly id: () => string; readonly root: string; readonly world: World },
+  {
+    deadline,
+    id,
+    root,
+    world,
+  }: {
+    readonly id: () => string
+    readonly root: string
+    readonly world: World
+    /** When the waiting has to end, as `performance.now()` tells it. Default never. */
+    readonly deadline?: number | undefined
+  },
   isReached: boolean,
   wait: (watch: Watch) => Promise<number>,
 ): Promise<number> => {
@@ -42,7 +53,7 @@ export const watching = async (
     })
   })
   try {
-    const session = Sessions.make({ root, world, say, signal: aborter.signal }, isReached)
+    const session = Sessions.make({ root, world, say, deadline, signal: aborter.signal }, isReached)
     const waited = wait({ session, signal: aborter.signal, line })
     // Once it is aborted, how it fails does not matter.
     waited.catch(() => {})

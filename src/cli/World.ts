@@ -5,6 +5,13 @@ import type { Routes } from "./Routes.js"
 export interface Sink {
   /** Resolves when there is room for more. */
   readonly write: (data: string | Uint8Array) => Promise<void>
+  /**
+   * From now on nothing that happens to it ends the program or holds it up: what cannot be written is dropped. `note` is
+   * written before what can be written again; default nothing.
+   */
+  readonly endure: (note?: (dropped: number) => string) => void
+  /** After `endure`: resolves to whether all was written or dropped within so many milliseconds. */
+  readonly settled: (millis: number) => Promise<boolean>
   readonly isTerminal: boolean
   /** Characters in a line of the terminal; Infinity where there is none. */
   readonly columns: () => number

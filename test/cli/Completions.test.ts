@@ -37,6 +37,11 @@ describe("completions", () => {
     expect(complete("holdfast", "run", "--w")).toEqual(["--wait", "--when-log-full"])
     expect(complete("holdfast", "list", "--state", "r")).toEqual(["running"])
     expect(complete("holdfast", "list", "-s", "r")).toEqual(["running"])
+    expect(complete("holdfast", "list", "--state", "=")).toContain("queued")
+    expect(complete("holdfast", "list", "--state", "=", "ru")).toEqual(["running"])
+    expect(complete("holdfast", "list", "--state=ru")).toEqual(["--state=running"])
+    expect(complete("holdfast", "kill", "-s", "US")).toEqual(["USR1", "USR2"])
+    expect(complete("holdfast", "help", "sta")).toEqual(["start", "status"])
     expect(complete("holdfast", "run", "--tag", "")).toEqual([])
     expect(complete("holdfast", "run", "--stdin-file", "comp")).toEqual(["completions"])
     expect(complete("holdfast", "group", "pa")).toEqual(["pause"])
@@ -57,7 +62,9 @@ describe("completions", () => {
     const [zsh, fish] = [await scriptFor("zsh"), await scriptFor("fish")]
     expect(zsh).toContain("'status:tell how a job is'")
     expect(zsh).toContain("'*'{--tag,-t}'[a word to find it by]:WORD: '")
-    expect(zsh).toContain("'--stop-signal[what a timeout and a stop send first (default TERM)]:SIGNAL: '")
+    expect(zsh).toContain(
+      "'--stop-signal[what a timeout and a stop send first (default TERM)]:SIGNAL:(TERM INT ",
+    )
     expect(fish).toContain("complete -c holdfast -n __fish_use_subcommand -a status -d 'tell how a job is'")
     expect(fish).toMatch(/__fish_seen_subcommand_from list' -l state -s s -x -a 'created queued running/)
   })

@@ -91,6 +91,14 @@ describe("Program", () => {
     })
   })
 
+  it.each([
+    [["--root", "/nowhere", "fail", "now"], false],
+    [["--root=/nowhere", "--json", "fail", "now"], true],
+  ])("takes the options of every command before it, too: %j", async (args, isJson) => {
+    const { code, out } = await attempt(args)
+    expect({ code, isJson: out.startsWith("{") }).toEqual({ code: 1, isJson })
+  })
+
   it("does not hide a bug", async () => {
     await expect(attempt(["fail", "bug"])).rejects.toThrow("a bug")
   })

@@ -37,6 +37,8 @@ export const keeping = (columns?: number) => {
       chunks.push(Buffer.from(data as string))
       for (const resume of waiting.splice(0)) resume()
     },
+    endure: () => {},
+    settled: async () => true,
     isTerminal: columns !== undefined,
     columns: () => columns ?? Infinity,
   }
@@ -149,6 +151,9 @@ const queryOf = (search: URLSearchParams) => {
   return query
 }
 
+/** The token of its root. */
+export const token = "secret".padEnd(43, "_")
+
 /** A daemon that answers from a script, under a root where the program finds it. */
 export const daemon = async (script: Script, root = scratch()) => {
   const asked: Array<Asked> = []
@@ -201,7 +206,7 @@ export const daemon = async (script: Script, root = scratch()) => {
     for (const socket of sockets) socket.destroy()
     await closed
   }
-  fs.writeFileSync(path.join(root.directory, "token"), "secret\n", { mode: 0o600 })
+  fs.writeFileSync(path.join(root.directory, "token"), `${token}\n`, { mode: 0o600 })
   await listen()
   return {
     root: root.directory,

@@ -245,6 +245,60 @@ describe("serve", () => {
     expect((await holdfast(root, "status", id)).out).toMatch(/^state: +running$/m)
   })
 
+  it("says its pid", async () => {
+    const root = newRoot()
+    const daemon = await serve(root)
+    daemon.child.kill("SIGTERM")
+    expect((await daemon.done).err).toContain(`(pid ${daemon.child.pid})`)
+  })
+
+  const shell = (root: string, command: string) =>
+    spawn("sh", ["-c", command, process.execPath, main], {
+      env: { ...process.env, HOLDFAST_ROOT: root, NO_COLOR: "1" },
+      stdio: ["ignore", "pipe", "pipe"],
+    })
+
+  it("lives on when nobody can read what it says", async () => {
+    const bind = "serve --bind 127.0.0.1:0 --json --log-level debug"
+    for (const where of [
+      ">/dev/null 2>&-",
+      ...(fs.existsSync("/dev/full") ? [">/dev/full 2>/dev/full"] : []),
+      "2>&1 | head -n 1",
+    ]) {
+      const root = newRoot()
+      const child = shell(root, `"$0" "$1" ${bind} ${where}`)
+      const ended = once(child, "close")
+      while (ownerOf(root)?.address === undefined) await new Promise((resolve) => setTimeout(resolve, 10))
+      const { pid } = ownerOf(root)!
+      for (let count = 0; count < 3; count++) {
+        expect(await holdfast(root, "run", "--wait", "--", "echo", "here")).toMatchObject({
+          code: 0,
+          out: "here\n",
+          err: "",
+        })
+      }
+      expect(ownerOf(root)).toMatchObject({ pid })
+      process.kill(pid, "SIGTERM")
+      expect((await ended)[0]).toBe(0)
+    }
+  })
+
+  it.runIf(fs.existsSync("/dev/full"))("is told apart from a command, which says so and fails", async () => {
+    const root = newRoot()
+    await serve(root)
+    const id = await submit(root, "--", "seq", "100000")
+    await holdfast(root, "wait", id)
+    const full = shell(root, `exec "$0" "$1" logs ${id} >/dev/full`)
+    let said = ""
+    full.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()))
+    expect((await once(full, "close"))[0]).toBe(1)
+    expect(said).toBe("holdfast: Standard output cannot be written to (ENOSPC).\n")
+    const left = shell(root, `"$0" "$1" logs ${id} | head -n 1; wait`)
+    left.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()))
+    expect((await once(left, "close"))[0]).toBe(0)
+    expect(said.split("\n")).toHaveLength(2)
+  })
+
   it("names the daemon that has the root already", async () => {
     const root = newRoot()
     await serve(root)

@@ -3,8 +3,9 @@ import * as fs from "node:fs"
 import { at, howToStart, placeOf } from "../Client.js"
 import type { Handler } from "../Handler.js"
 import { painterOf } from "../Painter.js"
-import { isAlive, ownerFile, ownerOf, rootOf, rootOption, tokenFile } from "../Root.js"
+import { isAlive, ownerFile, ownerOf, rootOf, rootOption, tokenFile, tokenOf } from "../Root.js"
 import type * as Syntaxes from "../Syntaxes.js"
+import { isToken } from "./Token.js"
 import type { World } from "../World.js"
 import { Failure, exitCode, printable } from "../World.js"
 
@@ -19,7 +20,19 @@ interface Finding {
 
 const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, "0")
 
-const statOf = (path: string): fs.Stats | undefined => fs.lstatSync(path, { throwIfNoEntry: false })
+const because = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error)
+
+/** Runs what looks at a path; throws a `Failure` where that may not be looked at. */
+const looking = <A>(path: string, look: () => A): A => {
+  try {
+    return look()
+  } catch (error) {
+    throw new Failure(`${path} cannot be looked at (${because(error)}).`, "unavailable")
+  }
+}
+
+const statOf = (path: string): fs.Stats | undefined =>
+  looking(path, () => fs.lstatSync(path, { throwIfNoEntry: false }))
 
 /** A file or directory that is nobody else's business. */
 const isPrivate = (what: string, path: string, wanted: number): ReadonlyArray<Finding> => {
@@ -48,6 +61,12 @@ const isPrivate = (what: string, path: string, wanted: number): ReadonlyArray<Fi
 /** A token that others could read is known to them: to hide it is not enough. */
 const token = (root: string): ReadonlyArray<Finding> => {
   const path = tokenFile(root)
+  if (statOf(path) === undefined) return []
+  const text = looking(path, () => tokenOf(root)) ?? ""
+  if (!isToken(text)) {
+    const sentence = `What is in ${path} is no token. Delete it; the next start of the daemon makes one.`
+    return [{ what: "token", level: "bad", sentence }]
+  }
   return isPrivate("token", path, 0o600).map((finding) =>
     finding.fix === undefined
       ? finding
@@ -88,7 +107,7 @@ const daemon = async (root: string, world: World): Promise<ReadonlyArray<Finding
       ? [{ what, level: "note", sentence: `No daemon is running; start one: ${howToStart(root, world)}` }]
       : [{ what, level: "bad", sentence: `${file} cannot be understood.`, fix: removing(file) }]
   }
-  if (!isAlive(owner.pid)) {
+  if (!isAlive(owner)) {
     const sentence = `The daemon with pid ${owner.pid} is gone and did not tidy up. Its jobs are kept; the next daemon finds them.`
     return [{ what, level: "bad", sentence, fix: removing(file) }, ...socket(owner.address ?? "")]
   }
@@ -157,8 +176,7 @@ const leftovers = async (root: string, world: World): Promise<ReadonlyArray<Find
 
 /** Copies of a damaged store that a daemon set aside. */
 const aside = (root: string): ReadonlyArray<Finding> =>
-  fs
-    .readdirSync(root)
+  looking(root, () => fs.readdirSync(root))
     .filter((name) => /corrupt|damaged|aside/.test(name))
     .map((name) => ({
       what: "store",
@@ -170,14 +188,17 @@ const aside = (root: string): ReadonlyArray<Finding> =>
 export const doctor: Handler<typeof Syntaxes.doctor> = async ({ options }, world) => {
   const root = rootOf(options.root, world)
   const findings: Array<Finding> = []
-  if (statOf(root) === undefined) {
+  const place = looking(root, () => fs.statSync(root, { throwIfNoEntry: false }))
+  if (place?.isDirectory() === false) {
+    findings.push({ what: "root", level: "bad", sentence: `${root} is no directory; choose another root.` })
+  } else if (place === undefined) {
     findings.push({
       what: "root",
       level: "note",
       sentence: `${root} is not there yet; the first daemon makes it.`,
     })
   } else {
-    findings.push(...isPrivate("root", root, 0o700), ...token(root))
+    findings.push(...isPrivate("root", fs.realpathSync(root), 0o700), ...token(root))
     const found = await daemon(root, world)
     findings.push(...found, ...aside(root))
     if (found[0]?.level === "ok")
@@ -185,7 +206,16 @@ export const doctor: Handler<typeof Syntaxes.doctor> = async ({ options }, world
   }
   const results = findings.map(({ fix, ...finding }) => {
     if (fix === undefined || finding.level !== "bad") return { ...finding, fixable: false }
-    return options.fix ? { ...finding, fixable: true, fixed: fix() } : { ...finding, fixable: true }
+    if (!options.fix) return { ...finding, fixable: true }
+    try {
+      return { ...finding, fixable: true, fixed: fix() }
+    } catch (error) {
+      return {
+        ...finding,
+        fixable: false,
+        sentence: `${finding.sentence} It could not be repaired (${because(error)}).`,
+      }
+    }
   })
   const isWell = results.every((result) => result.level !== "bad" || "fixed" in result)
   if (options.json) {

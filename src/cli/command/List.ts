@@ -55,8 +55,8 @@ const columnsOf = (jobs: ReadonlyArray<Job>, world: World): ReadonlyArray<Column
       paint: (text, { exit_code, state }) => paint(stateColour(state, exit_code), text),
     },
     { title: "EXIT", text: Format.exit },
-    { title: "AGE", text: ({ created_at }) => since(now, created_at), align: "right", spare: 1 },
-    { title: "TIME", text: (job) => runTime(now, job), align: "right", spare: 2 },
+    { title: "AGE", text: ({ created_at }) => since(now, created_at), align: "right", spare: 2 },
+    { title: "TIME", text: (job) => runTime(now, job), align: "right", spare: 1 },
     {
       title: "GROUP/TAGS",
       text: ({ group, tags }) =>

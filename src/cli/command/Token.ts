@@ -5,6 +5,9 @@ import { howToStart } from "../Client.js"
 import type * as Syntaxes from "../Syntaxes.js"
 import { Failure, exitCode } from "../World.js"
 
+/** Whether a text can be a token: 32 bytes in base64url. */
+export const isToken = (text: string): boolean => /^[\w-]{43}$/.test(text)
+
 /** Prints the token of a root, or where it is kept. */
 export const token: Handler<typeof Syntaxes.token> = async ({ options }, world) => {
   const root = rootOf(options.root, world)
@@ -14,6 +17,12 @@ export const token: Handler<typeof Syntaxes.token> = async ({ options }, world) 
     throw new Failure(
       `There is no token in ${path}: the first start of a daemon makes one. Start it: ${howToStart(root, world)}`,
       "not_found",
+    )
+  }
+  if (!isToken(token) && !options.path) {
+    throw new Failure(
+      `What is in ${path} is no token. Delete it; the next start of a daemon makes one.`,
+      "unauthorized",
     )
   }
   const envelope = { schema_version: "1", ok: true, type: "token", token, path }

@@ -8,6 +8,9 @@ import type * as Syntaxes from "../Syntaxes.js"
 import { awaitEnd, conclude, watching } from "../Watching.js"
 import { Failure, exitCode } from "../World.js"
 
+/** How much later than asked the daemon may answer, in milliseconds. */
+const spare = 5_000
+
 /** Waits; the exit code is the job's own when it has ended. */
 export const wait: Handler<typeof Syntaxes.wait> = async ({ args, options }, world) => {
   const id = args[0]!
@@ -17,7 +20,7 @@ export const wait: Handler<typeof Syntaxes.wait> = async ({ args, options }, wor
   const root = rootOf(options.root, world)
   const deadline = options.timeout === undefined ? undefined : performance.now() + options.timeout
   const isPlain = deadline === undefined && options.pattern === undefined && options.silence === undefined
-  return watching({ id: () => id, root, world }, false, async (watch) => {
+  return watching({ id: () => id, root, world, deadline }, false, async (watch) => {
     const { session, signal } = watch
     const reply = isPlain
       ? await awaitEnd(watch, id)
@@ -31,7 +34,9 @@ export const wait: Handler<typeof Syntaxes.wait> = async ({ args, options }, wor
             stream: options.stream,
             silence_ms: options.silence === undefined ? undefined : Math.round(options.silence),
           })
-          return client.call("wait", { path: { id }, query }, { patience: 0, signal })
+          // A daemon that hangs does not keep the deadline that it was given.
+          const patience = until === undefined ? 0 : until + spare
+          return client.call("wait", { path: { id }, query }, { patience, signal })
         })
     const { job_id, match, reason, state } = reply.value
     if (options.json) await world.out.write(`${reply.text}\n`)

@@ -1,7 +1,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { describe, expect, it } from "vitest"
-import { daemon, id, refusal, run, scratch } from "../support.js"
+import { daemon, id, refusal, run, scratch, token } from "../support.js"
 
 /** A number that no process has: the highest that Linux gives is 4194304. */
 const nobody = 4_194_305
@@ -43,6 +43,30 @@ describe("doctor", () => {
     const { code, out } = await run(["doctor", "--root", path.join(root.directory, "none")])
     expect(code).toBe(0)
     expect(out).toMatch(/^note {2}root: .* is not there yet/)
+  })
+
+  it("says that a file is no root", async () => {
+    using root = scratch()
+    const file = path.join(root.directory, "file")
+    fs.writeFileSync(file, "")
+    expect(await run(["doctor", "--fix", "--root", file])).toMatchObject({
+      code: 1,
+      out: `bad   root: ${file} is no directory; choose another root.\n`,
+      err: "",
+    })
+    const below = path.join(file, "below")
+    expect(await run(["doctor", "--root", below])).toMatchObject({
+      code: 1,
+      err: `holdfast: ${below} cannot be looked at (ENOTDIR).\n`,
+    })
+  })
+
+  it("looks through a link at the root", async () => {
+    using root = scratch()
+    const [real, link] = [path.join(root.directory, "real"), path.join(root.directory, "link")]
+    fs.mkdirSync(real, { mode: 0o700 })
+    fs.symlinkSync(real, link)
+    expect((await run(["doctor", "--root", link])).out).toMatch(/^ok {4}root: /m)
   })
 
   it("finds what a daemon that was killed left, and takes it away when asked to", async () => {
@@ -120,12 +144,25 @@ describe("token", () => {
   it("prints the token, where it is, or both", async () => {
     await using server = await daemon({})
     const file = path.join(server.root, "token")
-    expect(await run(["token"], server)).toMatchObject({ code: 0, out: "secret\n" })
+    expect(await run(["token"], server)).toMatchObject({ code: 0, out: `${token}\n` })
     expect((await run(["token", "--path"], server)).out).toBe(`${file}\n`)
     expect(JSON.parse((await run(["token", "--json"], server)).out)).toMatchObject({
-      token: "secret",
+      token,
       path: file,
     })
+  })
+
+  it("does not print what is none", async () => {
+    await using server = await daemon({ list, leftovers })
+    fs.writeFileSync(path.join(server.root, "token"), "not a token\n")
+    expect(await run(["token"], server)).toMatchObject({
+      code: 1,
+      out: "",
+      err: expect.stringMatching(/^holdfast: What is in \S+token is no token\. Delete it; .*\n$/),
+    })
+    const { code, out } = await run(["doctor"], server)
+    expect(code).toBe(1)
+    expect(out).toMatch(/^bad {3}token: What is in \S+token is no token\./m)
   })
 
   it("says where one comes from", async () => {

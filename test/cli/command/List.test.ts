@@ -58,6 +58,15 @@ describe("list", () => {
     expect(lines[2]).toContain("\u001B[31mkilled\u001B[0m")
   })
 
+  it("fits into a terminal that has hardly any room", async () => {
+    await using server = await daemon({ list: () => ({ type: "list", jobs }) })
+    for (const columns of [12, 20, 30, 40, 60]) {
+      const { out } = await run(["list"], { ...server, columns })
+      const lines = stripVTControlCharacters(out).trimEnd().split("\n")
+      expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(columns)
+    }
+  })
+
   it("gives the ids alone with -q", async () => {
     await using server = await daemon({ list: () => ({ type: "list", jobs }) })
     expect((await run(["list", "-q"], server)).out).toBe(`${id}\n${other}\n`)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { daemon, exited, id, refusal, run, scratch } from "../support.js"
+import { daemon, exited, id, refusal, run, scratch, token } from "../support.js"
 
 describe("status", () => {
   it("tells how a job is, in words", async () => {
@@ -20,7 +20,7 @@ describe("status", () => {
       ].join("\n"),
     )
     expect(server.asked).toMatchObject([{ name: "status", id: "01HZ" }])
-    expect(server.asked[0]!.headers).toMatchObject({ authorization: "Bearer secret" })
+    expect(server.asked[0]!.headers).toMatchObject({ authorization: `Bearer ${token}` })
   })
 
   it("prints the answer as it came with --json", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import * as Sessions from "../../../src/cli/Session.js"
 import { daemon, exited, id, refusal, run, start } from "../support.js"
 
 const ended = { type: "wait", job_id: id, state: "exited", exit_code: 0, reason: "ended" }
@@ -64,19 +65,80 @@ describe("wait", () => {
   })
 
   it("outlives a restart of the daemon, an orderly one and a crash", async () => {
-    let times = 0
+    let [times, looks] = [0, 0]
     await using server = await daemon({
       wait: () => {
         times += 1
         if (times === 1) return refusal(503, "unavailable", "The daemon is stopping.", true)
         return times === 2 ? (response) => void response.destroy() : { ...ended, exit_code: 5 }
       },
+      // One that stops says so to whatever it is asked.
+      health: () =>
+        (looks += 1) === 1
+          ? refusal(503, "unavailable", "The daemon is stopping.", true)
+          : { type: "health", version: "1.2.3", pid: process.pid },
       status: () => ({ ...exited, exit_code: 5 }),
     })
     const { code, err } = await run(["wait", id], server)
     expect(code).toBe(5)
     expect(err.match(/Waiting for it/g)).toHaveLength(2)
     expect(err.match(/is back/g)).toHaveLength(2)
+  })
+
+  it("asks again, ever more slowly, what the daemon could not do just now", async () => {
+    let times = 0
+    await using server = await daemon({
+      wait: () => (++times <= 3 ? refusal(503, "unavailable", "No descriptor is left.", true) : ended),
+      status: () => exited,
+    })
+    const begin = performance.now()
+    expect(await run(["wait", id], server)).toMatchObject({
+      code: 0,
+      err: "No descriptor is left. Trying again...\n",
+    })
+    expect(performance.now() - begin).toBeGreaterThan(650)
+    expect(times).toBe(4)
+  })
+
+  it("says in the end what the daemon cannot do", async () => {
+    await using server = await daemon({
+      wait: () => refusal(503, "unavailable", "No descriptor is left.", true),
+    })
+    const { err, world } = start(["--version"], server)
+    const session = Sessions.make({ root: server.root, world, patience: 300 })
+    await expect(session.persist((client) => client.call("wait", { path: { id } }))).rejects.toMatchObject({
+      message: "No descriptor is left.",
+      code: "unavailable",
+    })
+    expect(err.text()).toBe("No descriptor is left. Trying again...\n")
+  })
+
+  it("does not look for a daemon beyond its own time", async () => {
+    await using server = await daemon({
+      wait: async () => {
+        await server.stop()
+        return {}
+      },
+    })
+    const begin = performance.now()
+    const { code, err } = await run(["wait", id, "--timeout", "300ms"], server)
+    expect(performance.now() - begin).toBeLessThan(5_000)
+    expect(code).toBe(1)
+    expect(err).toMatch(/^The daemon is gone.*\nholdfast: The time is over, and the daemon for .*\n$/)
+    await server.listen()
+    const json = await run(["wait", id, "--timeout", "300ms", "--json"], server)
+    expect(json.code).toBe(1)
+    expect(JSON.parse(json.out)).toMatchObject({ ok: false, error: { code: "deadline", retryable: true } })
+  })
+
+  it("is told in one sentence that something else answers", async () => {
+    for (const body of ["{}", "[]", '"x"', "<html>", '{"ok":true,"type":"wait"}']) {
+      await using server = await daemon({ wait: () => (response) => void response.end(body) })
+      expect(await run(["wait", id], server)).toMatchObject({
+        code: 1,
+        err: expect.stringMatching(/^holdfast: What answers at \S+ is no daemon of this version.*\n$/),
+      })
+    }
   })
 
   it("says how to come back after a Ctrl-C", async () => {
