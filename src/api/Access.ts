@@ -18,6 +18,7 @@ export interface Rules {
 /** What is judged. */
 export interface Visit {
   readonly path: string
+  /** With the Host that counts: that of the request's target, where it has one. */
   readonly headers: IncomingHttpHeaders
   /** The address of this machine that the connection was made to. */
   readonly localAddress: string | undefined

@@ -10,10 +10,10 @@ import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import * as Answers from "./Answers.js"
 import { answered } from "./ApiError.js"
-import { ExecRequest } from "./ExecRequest.js"
+import { ExecRequest, Millis } from "./ExecRequest.js"
 import * as Params from "./Params.js"
 
-const maybe = Schema.optional
+const { maybe } = Params
 const describe = (summary: string, description?: string) => OpenApi.annotations({ summary, description })
 
 const notFound = answered(404, "No such job.")
@@ -44,12 +44,9 @@ const Tail = HttpApiEndpoint.get("tail", "/tail/:id")
   .setPath(Params.JobPath)
   .setUrlParams(
     Schema.Struct({
-      /** Of each log. Default 50. */
-      lines: maybe(Params.Lines),
-      /** Of each log. Default 65536. */
-      max_bytes: maybe(Params.TailBytes),
-      /** Default: the last. */
-      attempt: maybe(Params.Attempt),
+      lines: maybe(Params.Lines, "Lines of each log. Default 50."),
+      max_bytes: maybe(Params.TailBytes, "Bytes of each log. Default 65536."),
+      attempt: maybe(Params.Attempt, "Which attempt, from 1. Default: the last."),
     }),
   )
   .addSuccess(Answers.Tail)
@@ -61,14 +58,16 @@ const Wait = HttpApiEndpoint.get("wait", "/wait/:id")
   .setPath(Params.JobPath)
   .setUrlParams(
     Schema.Struct({
-      /** Answer after this time at the latest. Default: never give up. */
-      until_ms: maybe(Params.Millis),
-      /** A regular expression for one line of output. */
-      pattern: maybe(Schema.NonEmptyString),
-      /** Where to look for the pattern. Default: both. */
-      stream: maybe(Params.StreamName),
-      /** Wait for so long a time without output. Not together with `pattern`. */
-      silence_ms: maybe(Params.Millis),
+      until_ms: maybe(
+        Params.Millis,
+        "Answer after so many milliseconds at the latest. Default: never give up.",
+      ),
+      pattern: maybe(Schema.NonEmptyString, "A regular expression for one line of output."),
+      stream: maybe(Params.StreamName, "Where to look for the pattern. Default: both."),
+      silence_ms: maybe(
+        Params.Millis,
+        "Wait for so many milliseconds without output. Not together with `pattern`.",
+      ),
     }),
   )
   .addSuccess(Answers.Wait)
@@ -80,45 +79,50 @@ const Kill = HttpApiEndpoint.post("kill", "/kill/:id")
   .setPath(Params.JobPath)
   .setUrlParams(
     Schema.Struct({
-      /** By name, with or without `SIG`. Default TERM. */
-      signal: maybe(Schema.String),
-      /** From the signal to KILL. Default: the job's `kill_after_ms`. */
-      grace_ms: maybe(Params.Millis),
-      /** Whether KILL follows. Default: for the signals that ask a program to end. */
-      escalate: maybe(Params.Flag),
+      signal: maybe(Schema.String, "By name, with or without `SIG`. Default TERM."),
+      grace_ms: maybe(
+        Params.Millis,
+        "From the signal to KILL, in milliseconds. Default: the job's `kill_after_ms`.",
+      ),
+      escalate: maybe(
+        Params.Flag,
+        "Whether KILL follows. Default: for the signals that ask a program to end.",
+      ),
     }),
   )
   .setPayload(
     Schema.Struct({
       signal: maybe(Schema.String),
-      grace_ms: maybe(Schema.encodedSchema(Schema.NonNegativeInt)),
+      grace_ms: maybe(Millis),
       escalate: maybe(Schema.Boolean),
     }).annotations({ description: "As the query, which the body wins over. It may be left out." }),
   )
   .addSuccess(Answers.Kill)
   .addError(notFound)
   .addError(ambiguous)
-  .annotateContext(describe("Signal every process of a job"))
+  .addError(diskFull)
+  .annotateContext(
+    OpenApi.annotations({
+      summary: "Signal every process of a job",
+      transform: (operation) => ({
+        ...operation,
+        requestBody: { ...(operation["requestBody"] as object), required: false },
+      }),
+    }),
+  )
 
 const List = HttpApiEndpoint.get("list", "/jobs")
   .setUrlParams(
     Schema.Struct({
-      /** In one of these states. */
-      state: maybe(Params.States),
-      /** With each of these tags. */
-      tag: maybe(Params.Words),
-      cwd: maybe(Schema.String),
-      group: maybe(Schema.String),
-      /** Somewhere in the command. */
-      text: maybe(Schema.String),
-      /** Created then or later. */
-      since: maybe(Params.Time),
-      /** Created before. */
-      until: maybe(Params.Time),
-      /** Older than this job: the `next` of the page before. */
-      before: maybe(Schema.String),
-      /** Default 50. */
-      limit: maybe(Params.PageSize),
+      state: maybe(Params.States, "In one of these states."),
+      tag: maybe(Params.Words, "With each of these tags."),
+      cwd: maybe(Schema.String, "Run in this directory."),
+      group: maybe(Schema.String, "Of this group."),
+      text: maybe(Schema.String, "Somewhere in the command."),
+      since: maybe(Params.Time, "Created then or later."),
+      until: maybe(Params.Time, "Created before."),
+      before: maybe(Schema.String, "Older than this job: the `next` of the page before."),
+      limit: maybe(Params.PageSize, "So many at most. Default 50."),
     }),
   )
   .addSuccess(Answers.JobList)
@@ -136,6 +140,7 @@ const Delete = HttpApiEndpoint.del("delete", "/jobs/:id")
   .addSuccess(Answers.Deleted)
   .addError(notFound)
   .addError(ambiguous)
+  .addError(diskFull)
   .annotateContext(describe("Delete a job that is over, or was never queued, with its logs"))
 
 const Start = HttpApiEndpoint.post("start", "/start/:id")
@@ -158,16 +163,14 @@ const Log = HttpApiEndpoint.get("log", "/log/:id")
   .setPath(Params.JobPath)
   .setUrlParams(
     Schema.Struct({
-      /** Default stdout. */
-      stream: maybe(Params.StreamName),
-      /** Default 0. */
-      offset: maybe(Params.Offset),
-      /** Default 65536. */
-      max_bytes: maybe(Params.ReadBytes),
-      /** Default: the last. */
-      attempt: maybe(Params.Attempt),
-      /** Default utf-8, which never cuts a character in two. */
-      encoding: maybe(Schema.Literal("utf-8", "base64")),
+      stream: maybe(Params.StreamName, "Which log. Default stdout."),
+      offset: maybe(Params.Offset, "Where to begin, in bytes. Default 0."),
+      max_bytes: maybe(Params.ReadBytes, "So many at most. Default 65536."),
+      attempt: maybe(Params.Attempt, "Which attempt, from 1. Default: the last."),
+      encoding: maybe(
+        Schema.Literal("utf-8", "base64"),
+        "How it is answered. Default utf-8, which never cuts a character in two.",
+      ),
     }),
   )
   .addSuccess(Answers.Log)
@@ -179,14 +182,10 @@ const Follow = HttpApiEndpoint.get("follow", "/follow/:id")
   .setPath(Params.JobPath)
   .setUrlParams(
     Schema.Struct({
-      /** Default: both. */
-      stream: maybe(Params.StreamName),
-      /** Default: the last, or the first to come. */
-      attempt: maybe(Params.Attempt),
-      /** Default 0. */
-      stdout_offset: maybe(Params.Offset),
-      /** Default 0. */
-      stderr_offset: maybe(Params.Offset),
+      stream: maybe(Params.StreamName, "Only this log. Default: both."),
+      attempt: maybe(Params.Attempt, "Which attempt to begin with. Default: the last, or the first to come."),
+      stdout_offset: maybe(Params.Offset, "Where to begin, in bytes. Default 0."),
+      stderr_offset: maybe(Params.Offset, "Where to begin, in bytes. Default 0."),
     }),
   )
   .setHeaders(Schema.Struct({ "last-event-id": maybe(Params.Cursor) }))
@@ -204,10 +203,9 @@ const Stdin = HttpApiEndpoint.post("stdin", "/stdin/:id")
   .setPath(Params.JobPath)
   .setPayload(
     Schema.Struct({
-      text: maybe(Schema.String),
-      base64: maybe(Schema.String),
-      /** Whether this is all. Default false. */
-      end: maybe(Schema.Boolean),
+      text: maybe(Schema.String, "What to write. Not together with `base64`."),
+      base64: maybe(Schema.String, "Bytes to write, in base 64."),
+      end: maybe(Schema.Boolean, "Whether this is all. Default false."),
     }),
   )
   .addSuccess(Answers.Written)
@@ -225,17 +223,14 @@ const Why = HttpApiEndpoint.get("why", "/why/:id")
 const Collect = HttpApiEndpoint.post("gc", "/gc")
   .setPayload(
     Schema.Struct({
-      /** Those that ended longer ago go. */
-      older_than_ms: maybe(Schema.NonNegativeInt),
-      /** So many of those that ended last stay. */
-      keep: maybe(Schema.NonNegativeInt),
-      /** Those that ended last stay, up to so many bytes of logs. */
-      max_bytes: maybe(Schema.NonNegativeInt),
-      /** Only say which. Default false. */
-      dry_run: maybe(Schema.Boolean),
+      older_than_ms: maybe(Schema.NonNegativeInt, "Those that ended more milliseconds ago go."),
+      keep: maybe(Schema.NonNegativeInt, "So many of those that ended last stay."),
+      max_bytes: maybe(Schema.NonNegativeInt, "Those that ended last stay, up to so many bytes of logs."),
+      dry_run: maybe(Schema.Boolean, "Only say which. Default false."),
     }).annotations({ description: "At least one limit. What breaks any of them goes." }),
   )
   .addSuccess(Answers.Collected)
+  .addError(diskFull)
   .annotateContext(describe("Delete old jobs that have ended, with their logs"))
 
 const Leftovers = HttpApiEndpoint.get("leftovers", "/leftovers")
@@ -250,9 +245,11 @@ const SetGroup = HttpApiEndpoint.put("setGroup", "/groups/:name")
   .setPath(Params.GroupPath)
   .setPayload(
     Schema.Struct({
-      /** How many of its jobs may run at the same time; null: no limit. */
-      parallelism: maybe(Schema.NullOr(Schema.Int.pipe(Schema.positive()))),
-      paused: maybe(Schema.Boolean),
+      parallelism: maybe(
+        Schema.NullOr(Schema.Int.pipe(Schema.positive())),
+        "How many of its jobs may run at the same time; null: no limit.",
+      ),
+      paused: maybe(Schema.Boolean, "Whether no more of its jobs start."),
     }),
   )
   .addSuccess(Answers.GroupSet)
@@ -262,6 +259,7 @@ const SetGroup = HttpApiEndpoint.put("setGroup", "/groups/:name")
 const DeleteGroup = HttpApiEndpoint.del("deleteGroup", "/groups/:name")
   .setPath(Params.GroupPath)
   .addSuccess(Answers.GroupDeleted)
+  .addError(diskFull)
   .annotateContext(describe("Forget a group's settings"))
 
 const Health = HttpApiEndpoint.get("health", "/health")
@@ -269,20 +267,16 @@ const Health = HttpApiEndpoint.get("health", "/health")
   .annotateContext(describe("Whether the daemon answers", "Needs no token."))
 
 const eventFilter = {
-  /** A cursor: the `seq` of the last entry that is known. */
-  after: maybe(Params.EventCursor),
-  /** Only about this job or unit. */
-  subject: maybe(Schema.String),
-  /** Only of these types; `job` stands for all that begin with `job.`. */
-  type: maybe(Params.Words),
+  after: maybe(Params.EventCursor, "A cursor: the `seq` of the last entry that is known."),
+  subject: maybe(Schema.String, "Only about this job or unit."),
+  type: maybe(Params.Words, "Only of these types; `job` stands for all that begin with `job.`."),
 }
 
 const Events = HttpApiEndpoint.get("events", "/events")
   .setUrlParams(
     Schema.Struct({
       ...eventFilter,
-      /** Default 100. */
-      limit: maybe(Params.PageSize),
+      limit: maybe(Params.PageSize, "So many at most. Default 100."),
     }),
   )
   .addSuccess(Answers.Events)

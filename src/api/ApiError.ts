@@ -44,6 +44,9 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
 const isRetryable = (code: ErrorCode): boolean =>
   code === "request_timeout" || code === "unavailable" || code === "store_full"
 
+/** What the documents say of every error. */
+export const description = "Why a request was not done: a code for programs, and a sentence for people."
+
 /** An error as it is answered. */
 export const ErrorEnvelope = Schema.Struct({
   schema_version: Schema.Literal(schemaVersion),
@@ -51,12 +54,12 @@ export const ErrorEnvelope = Schema.Struct({
   type: Schema.Literal("error"),
   error: Schema.Struct({
     code: ErrorCode,
-    /** One sentence for people. */
-    message: Schema.String,
-    /** Whether the same request may succeed later, unchanged. */
-    retryable: Schema.Boolean,
+    message: Schema.String.annotations({ description: "One sentence for people." }),
+    retryable: Schema.Boolean.annotations({
+      description: "Whether the same request may succeed later, unchanged.",
+    }),
   }),
-}).annotations({ identifier: "ErrorEnvelope", description: "Why a request was not done." })
+}).annotations({ identifier: "ErrorEnvelope", description })
 export type ErrorEnvelope = typeof ErrorEnvelope.Type
 
 /** The API's refusal, on both of its sides: a handler fails with it, and so does the client that was answered it. */
@@ -90,9 +93,9 @@ export const envelope = ({ code, message, retryable }: ApiError): ErrorEnvelope 
 })
 
 /** The error as answers with one status carry it: what an endpoint declares. */
-export const answered = (status: number, description: string): Schema.Schema<ApiError, ErrorEnvelope> =>
+export const answered = (status: number, words: string): Schema.Schema<ApiError, ErrorEnvelope> =>
   Schema.transform(ErrorEnvelope, Schema.typeSchema(ApiError), {
     strict: true,
     decode: ({ error }) => new ApiError({ ...error, status }),
     encode: envelope,
-  }).annotations(HttpApiSchema.annotations({ status, description }))
+  }).annotations(HttpApiSchema.annotations({ status, description: words }))

@@ -3,6 +3,7 @@ import * as fs from "node:fs"
 import type { Server } from "node:http"
 import type { ListenOptions } from "node:net"
 import { connect } from "node:net"
+import { dirname, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
@@ -72,12 +73,17 @@ export type BindError = InvalidBind | UnsafeBind | AddressInUse | BindFailed
 /** What the smallest system (macOS) takes, without the zero at the end. */
 const socketPathBytes = 103
 
-/** Reads `127.0.0.1:19263`, `localhost:0`, `[::1]:19263` or `unix:/run/holdfast.sock`. */
+/**
+ * Reads `127.0.0.1:19263`, `localhost:0`, `[::1]:19263` or `unix:/run/holdfast.sock`. A relative path is taken from
+ * the directory that the program runs in.
+ */
 export const parse = (bind: string): Either.Either<Place, InvalidBind> => {
   const refuse = (reason: string) => Either.left(new InvalidBind({ bind, reason }))
   if (bind.startsWith("unix:")) {
-    const path = bind.slice("unix:".length)
-    if (path === "" || path.includes("\0")) return refuse("there is no path")
+    const given = bind.slice("unix:".length)
+    if (given === "" || given.includes("\0")) return refuse("there is no path")
+    // Clients are told of it, wherever they are.
+    const path = resolve(given)
     return Buffer.byteLength(path) > socketPathBytes
       ? refuse(`the path of a socket has at most ${socketPathBytes} bytes`)
       : Either.right({ _tag: "Unix", path })
@@ -136,8 +142,15 @@ const answers = (path: string): Effect.Effect<boolean> =>
     return Effect.sync(() => socket.destroy())
   })
 
-const takeSocket = (server: Server, path: string): Effect.Effect<void, AddressInUse | BindFailed> => {
+const takeSocket = (server: Server, path: string): Effect.Effect<void, AddressInUse | BindFailed> =>
+  Effect.suspend(() => takeSocketNow(server, path))
+
+const takeSocketNow = (server: Server, path: string): Effect.Effect<void, AddressInUse | BindFailed> => {
   const address = `unix:${path}`
+  const parent = dirname(path)
+  // Node says of it that permission is denied.
+  if (!fs.existsSync(parent))
+    return new BindFailed({ address, reason: `there is no directory ${parent}; make it first` })
   const failed = (cause: unknown) =>
     new BindFailed({ address, reason: `${systemReason(cause)} (${codeOf(cause)})` })
   const listen = listenOnce(server, { path })

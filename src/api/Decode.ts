@@ -23,6 +23,12 @@ const redactFor = ({ env, mask }: Record<string, unknown>): Mask.Redact =>
     ? Mask.make(mask, { ...process.env, ...(isRecord(env) ? (env as Mask.Variables) : {}) })
     : (text) => text
 
+/** The one name that this is the beginning of: without its unit, mostly. */
+const abbreviated = (name: string, known: ReadonlyArray<string>): string | undefined => {
+  const found = known.filter((one) => one.startsWith(`${name}_`))
+  return found.length === 1 ? found[0] : undefined
+}
+
 /**
  * The decoder of a struct's schema: unknown fields are refused.
  *
@@ -38,7 +44,7 @@ export const make = <A, I>(what: string, field: string, schema: Schema.Schema<A,
     if (!isRecord(input)) return refuse(`The ${what} must be a JSON object.`)
     const stranger = Object.keys(input).find((name) => !known.includes(name))
     if (stranger !== undefined) {
-      const near = nearest(stranger, known)
+      const near = abbreviated(stranger, known) ?? nearest(stranger, known)
       const shown = JSON.stringify(stranger.length > 60 ? `${stranger.slice(0, 60)}…` : stranger)
       const hint =
         near === undefined

@@ -49,7 +49,7 @@ const contentOf = (content: object | undefined): string =>
 const operation = (method: string, path: string, one: OpenApi.OpenAPISpecOperation): string => {
   const responses = Object.entries(one.responses)
   const good = responses.filter(([status]) => Number(status) < 400)
-  const bad = responses.filter(([status]) => Number(status) >= 400)
+  const bad = responses.filter(([status]) => !(Number(status) < 400))
   return [
     `<section><h3><span class="${method}">${method.toUpperCase()}</span> <code>${escape(path)}</code></h3>`,
     `<p><strong>${prose(one.summary)}.</strong> ${prose(one.description)}</p>`,
@@ -63,7 +63,9 @@ const operation = (method: string, path: string, one: OpenApi.OpenAPISpecOperati
             }),
           )
           .join("")}</table>`,
-    one.requestBody === undefined ? "" : `<h4>Body</h4>${contentOf(one.requestBody.content)}`,
+    one.requestBody === undefined
+      ? ""
+      : `<h4>Body${(one.requestBody.required as boolean) ? "" : " (may be left out)"}</h4>${contentOf(one.requestBody.content)}`,
     `<h4>Answer</h4>${good.map(([, { content }]) => contentOf(content)).join("")}`,
     `<details><summary>Errors</summary><table>${bad
       .map(([status, { description }]) => `<tr><td>${status}</td><td>${prose(description)}</td></tr>`)

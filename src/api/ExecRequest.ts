@@ -2,9 +2,9 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import * as JobLimits from "../job/JobLimits.js"
-import type * as JobSpec from "../job/JobSpec.js"
+import * as JobSpec from "../job/JobSpec.js"
 import { Command } from "../process/ProcessSpec.js"
-import { JobPath } from "./Params.js"
+import { JobPath, maybe } from "./Params.js"
 
 const whole = (least: number, most: number, unit: string) =>
   Schema.Int.pipe(Schema.between(least, most)).annotations({
@@ -15,94 +15,131 @@ const whole = (least: number, most: number, unit: string) =>
     }),
   })
 
-const millis = whole(0, JobLimits.longestMillis, "milliseconds")
+/** A length of time: whole milliseconds, up to 365 days. */
+export const Millis = whole(0, JobLimits.longestMillis, "milliseconds")
+
+/** Says all that is allowed in one sentence: what each part of a union complains of by itself is noise. */
+const allowed = (text: string) => ({ message: () => ({ message: `expected ${text}`, override: true }) })
+
+/** A list; what is wrong with an item of it is said of that item. */
+const listOf = <S extends Schema.Schema.AnyNoContext>(item: S, items: string) =>
+  Schema.Array(item).annotations({ message: () => `expected a list of ${items}` })
+
+const absolutePath = JobSpec.JobSpec.fields.cwd
+
+/** Nobody who asks knows what the daemon's own directory is, which a relative path would be taken from. */
+const Directory = absolutePath.annotations({
+  message: () => "expected an absolute path, such as /srv/app: the daemon does not run in your directory",
+})
 
 /** What a job reads. `pipe` stays open for `POST /stdin/{id}`. */
-export const Stdin = Schema.Union(
-  Schema.Literal("null", "pipe"),
-  Schema.Struct({ text: Schema.String }),
-  Schema.Struct({ base64: Schema.String }),
-  Schema.Struct({ file: Schema.String }),
+export const Stdin = JobSpec.Stdin.annotations(
+  allowed(
+    `"null", "pipe", {"text": a text}, {"base64": bytes in base 64} or {"file": an absolute path}, with nothing beside it`,
+  ),
 )
 
-const notifyOn = Schema.Union(Schema.Literal("end"), Schema.Struct({ output: Schema.String }))
+const on = maybe(JobSpec.NotifyOn, "Default `end`. `output` is a regular expression for one line.")
 
 /** Whom to tell of the end, or of a line of output that matches. */
 export const Notification = Schema.Union(
-  Schema.Struct({ on: Schema.optional(notifyOn), command: Command }),
-  Schema.Struct({ on: Schema.optional(notifyOn), file: Schema.String }),
+  Schema.Struct({ on, command: Command }),
+  Schema.Struct({ on, file: absolutePath }),
+).annotations(
+  allowed(
+    `{"command": a list of texts} or {"file": an absolute path}; beside it "on" may be "end" or {"output": a regular expression of 1 to ${JobLimits.patternLength} characters}`,
+  ),
 )
 
 /** The wait before a retry. */
 export const Backoff = Schema.Struct({
-  delay_ms: Schema.optional(millis),
-  factor: Schema.optional(Schema.Number),
-  max_ms: Schema.optional(millis),
+  delay_ms: maybe(Millis, "Before the first retry, in milliseconds. Default 1000."),
+  factor: maybe(Schema.Number, "How much longer each next one is, from 1 to 100. Default 2."),
+  max_ms: maybe(Millis, "The longest, in milliseconds. Default 300000."),
 })
 
 const jobFields = {
-  /** The program and its arguments. No shell reads them. */
-  command: Command,
-  /** Default: the daemon's own directory. That it exists is looked at when the job starts. */
-  cwd: Schema.optional(Schema.String),
-  /** Variables that win over the daemon's. */
-  env: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String })),
-  /** Default true. */
-  inherit_env: Schema.optional(Schema.Boolean),
-  /** Names of variables whose values are never shown. */
-  mask: Schema.optional(Schema.Array(Schema.String)),
-  /** Default `null`. */
-  stdin: Schema.optional(Stdin),
-  /** How long an attempt may run. Default, and what 0 means: for ever. */
-  timeout_ms: Schema.optional(millis),
-  /** From the stop signal to KILL. Default 10000. */
-  kill_after_ms: Schema.optional(millis),
-  /** Default TERM. */
-  stop_signal: Schema.optional(Schema.String),
-  tags: Schema.optional(Schema.Array(Schema.String)),
-  /** Of an attempt, both logs together. Default: no limit. */
-  max_log_bytes: Schema.optional(whole(1, Number.MAX_SAFE_INTEGER, "bytes")),
-  /** Default `kill`. */
-  when_log_full: Schema.optional(Schema.Literal("kill", "keep-ends")),
-  group: Schema.optional(Schema.String),
-  /** Higher starts first. Default 0. */
-  priority: Schema.optional(whole(-1_000, 1_000, "priority")),
-  /** What has to end before. `when` is `success` unless it says `end`. */
-  after: Schema.optional(
-    Schema.Array(
+  command: Schema.propertySignature(Command).annotations({
+    description: "The program and its arguments. No shell reads them.",
+  }),
+  cwd: maybe(
+    Directory,
+    "An absolute path. Default: the daemon's own directory. That it exists is looked at when the job starts.",
+  ),
+  env: maybe(
+    Schema.Record({ key: Schema.String, value: Schema.String }),
+    "Variables that win over the daemon's.",
+  ),
+  inherit_env: maybe(Schema.Boolean, "Whether it gets the daemon's variables. Default true."),
+  mask: maybe(listOf(Schema.String, "texts"), "Names of variables whose values are never shown."),
+  stdin: maybe(Stdin, "What it reads; `pipe` stays open for `POST /stdin/{id}`. Default `null`."),
+  timeout_ms: maybe(
+    Millis,
+    "How long an attempt may run, in milliseconds. Default, and what 0 means: for ever.",
+  ),
+  kill_after_ms: maybe(Millis, "From the stop signal to KILL, in milliseconds. Default 10000."),
+  stop_signal: maybe(Schema.String, "What a timeout and a stop send first. Default TERM."),
+  tags: maybe(listOf(Schema.String, "texts"), "Words to find the job by."),
+  max_log_bytes: maybe(
+    whole(1, Number.MAX_SAFE_INTEGER, "bytes"),
+    "The most bytes of an attempt, both logs together. Default: no limit.",
+  ),
+  when_log_full: maybe(
+    Schema.Literal("kill", "keep-ends"),
+    "Beyond `max_log_bytes`: kill the job, or drop the middle of the log. Default `kill`.",
+  ),
+  group: maybe(Schema.String, "The group whose settings it obeys."),
+  priority: maybe(whole(-1_000, 1_000, "priority"), "Higher starts first. Default 0."),
+  after: maybe(
+    listOf(
       Schema.Struct({
         job: JobPath.fields.id,
-        when: Schema.optional(Schema.Literal("success", "end")),
+        when: maybe(Schema.Literal("success", "end")),
       }),
+      "jobs",
     ),
+    "What has to end before. `when` is `success` unless it says `end`.",
   ),
-  /** From the time it is queued. Not together with `start_at`. */
-  delay_ms: Schema.optional(millis),
-  /** A time such as `2030-01-31T08:00:00Z`, or milliseconds since the epoch. */
-  start_at: Schema.optional(Schema.Union(Schema.String, Schema.Number)),
-  /** Default 0. */
-  retries: Schema.optional(whole(0, JobLimits.retries, "retries")),
-  backoff: Schema.optional(Backoff),
-  /** Asking again with the same key gives the same job back. */
-  idempotency_key: Schema.optional(Schema.String),
-  notifications: Schema.optional(Schema.Array(Notification)),
+  delay_ms: maybe(
+    Millis,
+    "How long to wait from the time it is queued, in milliseconds. Not together with `start_at`.",
+  ),
+  start_at: maybe(
+    Schema.Union(Schema.String, Schema.Number).annotations(
+      allowed("a time such as 2030-01-31T08:00:00Z, or milliseconds since the epoch"),
+    ),
+    "A time such as `2030-01-31T08:00:00Z`, or milliseconds since the epoch.",
+  ),
+  retries: maybe(
+    whole(0, JobLimits.retries, "retries"),
+    "How often to try again after a failure. Default 0.",
+  ),
+  backoff: maybe(Backoff, "How long to wait before a retry."),
+  idempotency_key: maybe(Schema.String, "Asking again with the same key gives the same job back."),
+  notifications: maybe(
+    listOf(Notification, "notifications"),
+    "Whom to tell of the end, or of a line of output.",
+  ),
 }
 
 /** The body of `POST /exec`. */
 export const ExecRequest = Schema.Struct({
   ...jobFields,
-  /** Whether to answer only when the job has ended. Default false. */
-  wait: Schema.optional(Schema.Boolean),
-  /** With `wait`: answer after this time at the latest, whatever the state. Default: never give up. */
-  until_ms: Schema.optional(millis),
-  /** Default true. False: it is created, and waits for `POST /start/{id}`. */
-  start: Schema.optional(Schema.Boolean),
-  /** Answer with a `snapshot` of the output after this time, or at the end if that is earlier. */
-  snapshot_after_ms: Schema.optional(millis),
-  /** Of each log, in snapshots. Default 50. */
-  tail_lines: Schema.optional(whole(0, Number.MAX_SAFE_INTEGER, "lines")),
-  /** Of each log, in snapshots. Default 65536. */
-  tail_max_bytes: Schema.optional(whole(0, 67_108_864, "bytes")),
+  wait: maybe(Schema.Boolean, "Whether to answer only when the job has ended. Default false."),
+  until_ms: maybe(
+    Millis,
+    "With `wait`: answer after so many milliseconds at the latest, whatever the state. Default: never give up.",
+  ),
+  start: maybe(Schema.Boolean, "Default true. False: it is created, and waits for `POST /start/{id}`."),
+  snapshot_after_ms: maybe(
+    Millis,
+    "Answer with a `snapshot` of the output after so many milliseconds, or at the end if that is earlier.",
+  ),
+  tail_lines: maybe(
+    whole(0, Number.MAX_SAFE_INTEGER, "lines"),
+    "Lines of each log, in snapshots. Default 50.",
+  ),
+  tail_max_bytes: maybe(whole(0, 67_108_864, "bytes"), "Bytes of each log, in snapshots. Default 65536."),
 }).annotations({ identifier: "ExecRequest", description: "A command to run as a job." })
 export type ExecRequest = typeof ExecRequest.Type
 

@@ -3,21 +3,19 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
 import * as JobId from "../job/JobId.js"
-import { type JobRecord, hasEnded, lastAttempt } from "../job/JobRecord.js"
+import { type JobRecord, hasEnded } from "../job/JobRecord.js"
 import { JobRunner } from "../job/JobRunner.js"
 import type { KillOptions, Service, WaitOptions } from "../job/JobRunnerService.js"
-import * as Limits from "../output/Limits.js"
-import * as Utf8 from "../output/Utf8.js"
+import { InvalidSpec } from "../process/InvalidSpec.js"
 import * as Signal from "../process/Signal.js"
 import type * as Answers from "./Answers.js"
 import * as ApiError from "./ApiError.js"
-import * as EventStream from "./EventStream.js"
 import * as ExecRequest from "./ExecRequest.js"
 import { type Fault, toApiError } from "./Faults.js"
+import * as LogHandlers from "./LogHandlers.js"
 import * as Present from "./Present.js"
-import { type Handlers, Streamed } from "./Routes.js"
+import type { Handlers } from "./Routes.js"
 
 /** Those of everything about jobs. */
 export type JobHandlers = Omit<
@@ -41,18 +39,12 @@ const short = (signal: string): string => signal.replace(/^SIG/, "")
 
 const isBase64 = (text: string): boolean => /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/.test(text)
 
-/** Cut where a character ends, unless there is nothing to wait for. */
-const utf8Piece = (bytes: Uint8Array, cap: number, isLast: boolean) => {
-  const complete = Utf8.completeEnd(bytes)
-  const cannotGrow = complete === 0 && bytes.length === cap
-  const end = cannotGrow || isLast ? bytes.length : complete
-  return { text: Utf8.decode(bytes, 0, end), left: bytes.length - end }
-}
-
 const exec = (runner: Service, stopping: Effect.Effect<void>): JobHandlers["exec"] =>
   Effect.fnUntraced(function* ({ payload }) {
     if (payload.until_ms !== undefined && payload.wait !== true)
       return yield* refuse('The request body has "until_ms" without "wait"; it says how long to wait.')
+    if (payload.delay_ms !== undefined && payload.start_at !== undefined)
+      return yield* refuse('The request body has both "delay_ms" and "start_at"; give one of them.')
     const begin = yield* Clock.currentTimeNanos
     const { isNew, record } = yield* answered(
       runner.submit(ExecRequest.toJob(payload), { queued: payload.start ?? true }),
@@ -108,6 +100,15 @@ const exec = (runner: Service, stopping: Effect.Effect<void>): JobHandlers["exec
     }
   })
 
+/** What a wait is refused for is what stands in the query. */
+const asQuery = (fault: Fault): Fault =>
+  fault._tag === "InvalidSpec"
+    ? new InvalidSpec({
+        what: "query",
+        issues: fault.issues.map((issue) => ({ ...issue, field: issue.field.replace(/^for\./, "") })),
+      })
+    : fault
+
 const wait = (runner: Service, stopping: Effect.Effect<void>): JobHandlers["wait"] =>
   Effect.fnUntraced(function* ({ path, urlParams }) {
     const { pattern, silence_ms, stream, until_ms } = urlParams
@@ -122,7 +123,7 @@ const wait = (runner: Service, stopping: Effect.Effect<void>): JobHandlers["wait
           ? { silence: Duration.millis(silence_ms) }
           : "end"
     const { match, reason, record } = yield* Effect.raceFirst(
-      answered(runner.wait(path.id, { until: span(until_ms), for: goal })),
+      answered(Effect.mapError(runner.wait(path.id, { until: span(until_ms), for: goal }), asQuery)),
       Effect.andThen(stopping, Effect.fail(stoppingNow)),
     )
     const { cause, exit_code, finished_at, signal } = Present.status(record)
@@ -177,50 +178,6 @@ const list = (runner: Service): JobHandlers["list"] =>
       jobs: page.jobs.map((record) => Present.info(runner.root, record)),
       next: page.next,
     }
-  })
-
-const log = (runner: Service): JobHandlers["log"] =>
-  Effect.fnUntraced(function* ({ path, urlParams }) {
-    const {
-      attempt,
-      encoding = "utf-8",
-      max_bytes: maxBytes = Limits.defaultBytes,
-      offset,
-      stream,
-    } = urlParams
-    const piece = yield* answered(runner.read(path.id, { stream, offset, maxBytes, attempt }))
-    const text = encoding === "utf-8" ? utf8Piece(piece.bytes, maxBytes, piece.eof && piece.ended) : undefined
-    return {
-      ...Present.head("log"),
-      job_id: piece.record.id,
-      stream: piece.stream,
-      attempt: piece.attempt,
-      offset: piece.offset,
-      next_offset: piece.nextOffset - (text?.left ?? 0),
-      eof: piece.eof,
-      ended: piece.ended,
-      encoding,
-      text: text?.text,
-      base64: text === undefined ? Buffer.from(piece.bytes).toString("base64") : undefined,
-    }
-  })
-
-const follow = (runner: Service, stopping: Effect.Effect<void>): JobHandlers["follow"] =>
-  Effect.fnUntraced(function* ({ headers, path, urlParams }) {
-    const record = yield* answered(runner.get(path.id))
-    const place = headers["last-event-id"] ?? {
-      attempt: urlParams.attempt ?? lastAttempt(record)?.number ?? 0,
-      stdout: urlParams.stdout_offset ?? 0,
-      stderr: urlParams.stderr_offset ?? 0,
-    }
-    const followed = runner.follow(record.id, {
-      stream: urlParams.stream,
-      attempt: place.attempt === 0 ? undefined : place.attempt,
-      stdoutOffset: place.stdout,
-      stderrOffset: place.stderr,
-    })
-    const events = Stream.mapError(EventStream.ofJob(followed, record, place), toApiError)
-    return new Streamed(Stream.interruptWhen(EventStream.alive(events), stopping))
   })
 
 const stdin = (runner: Service): JobHandlers["stdin"] =>
@@ -304,8 +261,7 @@ export const make = (stopping: Deferred.Deferred<void>): Effect.Effect<JobHandle
           ...Present.identified(record),
           restart_of: record.restartOf ?? path.id,
         })),
-      log: log(runner),
-      follow: follow(runner, stopped),
+      ...LogHandlers.make(runner, stopped),
       stdin: stdin(runner),
       why: ({ path }) =>
         answered(

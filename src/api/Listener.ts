@@ -3,7 +3,6 @@
  * within the turn of the loop that brought the request, and a handler that waits for nothing is done in it too.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
-import type { Duplex } from "node:stream"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -17,7 +16,9 @@ import * as Stream from "effect/Stream"
 import * as Tracing from "../process/Tracing.js"
 import * as Access from "./Access.js"
 import * as ApiError from "./ApiError.js"
+import * as BareAnswers from "./BareAnswers.js"
 import * as Body from "./Body.js"
+import * as RequestTarget from "./RequestTarget.js"
 import * as Routes from "./Routes.js"
 
 /** How a listener behaves. */
@@ -117,29 +118,6 @@ const stream = (response: ServerResponse, { pieces }: Routes.Streamed, contentTy
     ),
   )
 
-const faultStatus: Readonly<Record<string, readonly [number, ApiError.ErrorCode, string]>> = {
-  HPE_HEADER_OVERFLOW: [431, "invalid_request", "The headers of the request are too large."],
-  ERR_HTTP_REQUEST_TIMEOUT: [408, "request_timeout", "The request did not arrive in time."],
-}
-
-/** Answers what is no HTTP, or does not become any in time. */
-const onClientError = (error: NodeJS.ErrnoException, socket: Duplex): void => {
-  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy()
-  const [status, code, message] = faultStatus[error.code ?? ""] ?? [
-    400,
-    "invalid_request" as const,
-    "The request is not HTTP.",
-  ]
-  const text = JSON.stringify(ApiError.envelope(ApiError.make(code, message, { status })))
-  const lines = [
-    `HTTP/1.1 ${status} ${code}`,
-    "Connection: close",
-    `Content-Type: ${json}`,
-    `Content-Length: ${Buffer.byteLength(text)}`,
-  ]
-  socket.end(`${lines.join("\r\n")}\r\n\r\n${text}`, () => socket.destroy())
-}
-
 /** Makes a server answer. */
 export const attach = (server: Server, options: Options): Effect.Effect<Listener> =>
   Effect.map(Effect.runtime(), (runtime) => {
@@ -185,22 +163,31 @@ export const attach = (server: Server, options: Options): Effect.Effect<Listener
       })
     }
 
-    const onRequest = (request: IncomingMessage, response: ServerResponse, expectsGo: boolean): void => {
+    const onRequest = (
+      request: IncomingMessage,
+      response: ServerResponse,
+      expects: "continue" | "other" | undefined,
+    ): void => {
       const refuse = (error: ApiError.ApiError, headers?: Readonly<Record<string, string>>) =>
         sendEarly(request, response, error, headers)
-      const { method = "GET", url = "/" } = request
-      const mark = url.indexOf("?")
-      const path = mark === -1 ? url : url.slice(0, mark)
+      const { method = "GET" } = request
+      const { headers, path, search } = RequestTarget.read(request)
       if (isClosing) {
         response.shouldKeepAlive = false
         return refuse(closing)
       }
-      const refusal = judge({ path, headers: request.headers, localAddress: request.socket.localAddress })
+      if (RequestTarget.hosts(request) > 1)
+        return refuse(ApiError.make("invalid_request", "The request has more than one Host header."))
+      const refusal = judge({ path, headers, localAddress: request.socket.localAddress })
       if (refusal !== undefined) {
         return refuse(
           refusal,
           refusal.code === "unauthorized" ? { "www-authenticate": Access.challenge(path) } : {},
         )
+      }
+      if (expects === "other") {
+        const message = "The request expects something else than 100-continue, which nobody here knows."
+        return refuse(ApiError.make("invalid_request", message, { status: 417 }))
       }
       const found = Routes.find(method, path)
       if (found._tag === "WrongMethod") {
@@ -218,7 +205,7 @@ export const attach = (server: Server, options: Options): Effect.Effect<Listener
 
       const { parameters, route } = found
       const go = (body: Uint8Array | undefined) => {
-        const raw = { parameters, search: mark === -1 ? "" : url.slice(mark), headers: request.headers, body }
+        const raw = { parameters, search, headers, body }
         const decoded = route.decode(raw)
         if (Either.isLeft(decoded)) refuse(decoded.left)
         else answer(response, route, decoded.right)
@@ -226,7 +213,7 @@ export const attach = (server: Server, options: Options): Effect.Effect<Listener
       if (!Body.isPresent(request)) return go(undefined)
       const unwanted = Body.refusal(request)
       if (unwanted !== undefined) return refuse(unwanted)
-      if (expectsGo) response.writeContinue()
+      if (expects === "continue") response.writeContinue()
       Body.read(request, bodyPatience, (body) =>
         guarded(request, response, () => (body instanceof ApiError.ApiError ? refuse(body) : go(body))),
       )
@@ -241,13 +228,14 @@ export const attach = (server: Server, options: Options): Effect.Effect<Listener
       }
     }
 
-    server.on("request", (request, response) =>
-      guarded(request, response, () => onRequest(request, response, false)),
-    )
-    server.on("checkContinue", (request, response) =>
-      guarded(request, response, () => onRequest(request, response, true)),
-    )
-    server.on("clientError", onClientError)
+    const listen = (event: string, expects?: "continue" | "other") =>
+      server.on(event, (request: IncomingMessage, response: ServerResponse) =>
+        guarded(request, response, () => onRequest(request, response, expects)),
+      )
+    listen("request")
+    listen("checkContinue", "continue")
+    listen("checkExpectation", "other")
+    BareAnswers.attach(server)
 
     return {
       close: () => {

@@ -8,6 +8,10 @@ import * as JobLimits from "../job/JobLimits.js"
 import { StateName } from "../job/JobState.js"
 import * as Limits from "../output/Limits.js"
 
+/** A field that may be left out, with what the documents say of it. */
+export const maybe = <S extends Schema.Schema.All>(schema: S, description?: string): Schema.optional<S> =>
+  description === undefined ? Schema.optional(schema) : Schema.optional(schema).annotations({ description })
+
 /** A schema whose one complaint is that something else was expected. */
 const fromText = <A>(
   to: Schema.Schema<A>,
@@ -87,21 +91,40 @@ export const Time = fromText(
 ).annotations({ jsonSchema: { type: "string", description: timeAllowed } })
 
 /** Several words: the parameter again and again, or with commas between them. */
-const list = <A extends string>(item: Schema.Schema<A>) =>
-  Schema.transform(Schema.Union(Schema.String, Schema.Array(Schema.String)), Schema.NonEmptyArray(item), {
-    strict: false,
-    decode: (given: string | ReadonlyArray<string>) =>
-      (typeof given === "string" ? [given] : given).flatMap((text) => text.split(",")),
-    encode: (items: ReadonlyArray<string>) => items,
-  }).annotations({ jsonSchema: { type: "array", items: { type: "string" } } }) as unknown as Schema.Schema<
-    readonly [A, ...Array<A>],
-    string | ReadonlyArray<string>
-  >
+const list = <A extends string>(
+  item: Schema.Schema<A>,
+  allowed: string,
+  jsonSchema: object,
+): Schema.Schema<readonly [A, ...Array<A>], string | ReadonlyArray<string>> => {
+  const isItem = Schema.is(item)
+  return Schema.transformOrFail(
+    Schema.Union(Schema.String, Schema.Array(Schema.String)),
+    Schema.typeSchema(Schema.NonEmptyArray(item)),
+    {
+      strict: true,
+      decode: (given, _options, ast) => {
+        const [first, ...more] = (typeof given === "string" ? [given] : given).flatMap((text) =>
+          text.split(","),
+        )
+        return isItem(first) && more.every(isItem)
+          ? ParseResult.succeed([first, ...more] as const)
+          : ParseResult.fail(new ParseResult.Type(ast, given, `expected ${allowed}`))
+      },
+      encode: (items) => ParseResult.succeed(items),
+    },
+  ).annotations({ jsonSchema: { type: "array", items: jsonSchema } })
+}
 
 /** Names of states. */
-export const States = list(StateName)
+export const States = list(StateName, `states: ${StateName.literals.join(", ")}`, {
+  type: "string",
+  enum: StateName.literals,
+})
 /** Words of any kind. */
-export const Words = list(Schema.NonEmptyString)
+export const Words = list(Schema.NonEmptyString, "words, none of them empty", {
+  type: "string",
+  minLength: 1,
+})
 
 /** The name of a job in a path: its id or any beginning that no other job shares. */
 export const JobPath = Schema.Struct({
@@ -129,7 +152,10 @@ export const Cursor: Schema.Schema<Place, string> = fromText(
     const [attempt, stdout, stderr] = /^\d{1,7}:\d{1,15}:\d{1,15}$/.test(text)
       ? text.split(":").map(Number)
       : []
-    return attempt === undefined ? undefined : { attempt, stdout: stdout!, stderr: stderr! }
+    // Before the first attempt there is nothing to have read.
+    return attempt === undefined || (attempt === 0 && stdout! + stderr! > 0)
+      ? undefined
+      : { attempt, stdout: stdout!, stderr: stderr! }
   },
   ({ attempt, stderr, stdout }) => `${attempt}:${stdout}:${stderr}`,
 ).annotations({ jsonSchema: { type: "string", pattern: "^[0-9]+:[0-9]+:[0-9]+$" } })

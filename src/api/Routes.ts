@@ -99,11 +99,12 @@ const routeOf = (endpoint: HttpApiEndpoint.HttpApiEndpoint.AnyWithProps): Route 
   const isOptional =
     payload !== undefined && Either.isRight(payload({})) && endpoint.urlParamsSchema._tag === "Some"
 
+  const shown = endpoint.path.replace(/:(\w+)/g, "{$1}")
   const decodeBody = (body: Uint8Array | undefined) => {
     if (payload === undefined) {
       return body === undefined || body.length === 0
         ? right
-        : Either.left(ApiError.make("invalid_request", `${endpoint.method} ${endpoint.path} takes no body.`))
+        : Either.left(ApiError.make("invalid_request", `${endpoint.method} ${shown} takes no body.`))
     }
     if (body !== undefined && body.length > 0) return Either.flatMap(Decode.json(body), payload)
     return isOptional
@@ -143,6 +144,11 @@ const routeOf = (endpoint: HttpApiEndpoint.HttpApiEndpoint.AnyWithProps): Route 
   }
 }
 
+/** What may take for ever: a HEAD, which is answered with nothing of it, would only hang. */
+const lasting: ReadonlySet<Endpoint["name"]> = new Set(["wait", "follow", "followEvents"])
+
+const takesHead = (method: string, route: Route): boolean => method === "GET" && !lasting.has(route.name)
+
 interface Shape {
   /** Of the second segment: `:id`, or the segment itself. */
   readonly second: string | undefined
@@ -169,7 +175,7 @@ HttpApi.reflect(Api, {
 const nothing: Found = { _tag: "Nothing" }
 const badPath: Found = { _tag: "BadPath" }
 
-/** What a method and a path (without its query) lead to. HEAD goes where GET does. */
+/** What a method and a path (without its query) lead to. HEAD goes where GET does, if that is soon over. */
 export const find = (method: string, path: string): Found => {
   const slash = path.indexOf("/", 1)
   const first = slash === -1 ? path.slice(1) : path.slice(1, slash)
@@ -180,10 +186,12 @@ export const find = (method: string, path: string): Found => {
   const parameter = shape.second?.startsWith(":") === true ? shape.second.slice(1) : undefined
   if (parameter === undefined && rest !== shape.second) return nothing
   const route = shape.methods.get(method === "HEAD" ? "GET" : method)
-  if (route === undefined)
+  if (route === undefined || (method === "HEAD" && lasting.has(route.name)))
     return {
       _tag: "WrongMethod",
-      allow: [...shape.methods.keys()].flatMap((one) => (one === "GET" ? ["GET", "HEAD"] : [one])).join(", "),
+      allow: [...shape.methods]
+        .flatMap(([one, to]) => (takesHead(one, to) ? [one, "HEAD"] : [one]))
+        .join(", "),
     }
   if (parameter === undefined || rest === undefined) return { _tag: "Route", route, parameters: {} }
   try {

@@ -34,6 +34,7 @@ describe("where it listens", () => {
     expect(read("[::1]:0")).toEqual({ _tag: "Tcp", host: "::1", port: 0 })
     expect(read("localhost:80")).toEqual({ _tag: "Tcp", host: "localhost", port: 80 })
     expect(read("unix:/run/x.sock")).toEqual({ _tag: "Unix", path: "/run/x.sock" })
+    expect(read("unix:x.sock")).toEqual({ _tag: "Unix", path: join(process.cwd(), "x.sock") })
     for (const wrong of [
       "",
       "19263",
@@ -63,6 +64,15 @@ describe("where it listens", () => {
       expect(second).toMatchObject({ _tag: "AddressInUse", address: `unix:${path}` })
       yield* Scope.close(scope, Exit.void)
       expect(fs.existsSync(path)).toBe(false)
+    }),
+  )
+
+  it.scopedLive("says that the directory of a socket is missing", () =>
+    Effect.gen(function* () {
+      const missing = join(yield* temporary, "no such")
+      const error = yield* fault(`unix:${missing}/api.sock`)
+      expect(error).toMatchObject({ _tag: "BindFailed" })
+      expect(error.message).toContain(`there is no directory ${missing}; make it first`)
     }),
   )
 
@@ -161,10 +171,29 @@ describe("the documents", () => {
           const named = parameters.filter((one) => one.in === "path").map(({ name }) => `{${name}}`)
           expect(named).toEqual(path.match(/\{\w+\}/g) ?? [])
           expect(responses).toHaveProperty("200")
+          expect(responses).toHaveProperty("default")
+          expect("401" in responses).toBe(path !== "/health")
+          for (const one of parameters)
+            if (one.in === "query")
+              expect([path, one]).toEqual([
+                path,
+                expect.objectContaining({ description: expect.stringMatching(/^[A-Z].*\.$/) }),
+              ])
           for (const { description } of Object.values(responses)) expect(description).toBeTruthy()
         }
       }
-      expect(spec.paths["/exec"].post.responses).toHaveProperty("507")
+      const writes = ["/exec post", "/kill/{id} post", "/jobs/{id} delete", "/gc post", "/start/{id} post"]
+      writes.push("/restart/{id} post", "/groups/{name} put", "/groups/{name} delete")
+      for (const [path, method] of writes.map((one) => one.split(" ")))
+        expect(spec.paths[path!][method!].responses).toHaveProperty("507")
+      expect(spec.paths["/kill/{id}"].post.requestBody.required).toBe(false)
+      expect(spec.paths["/exec"].post.requestBody.required).toBe(true)
+      expect(spec.components.schemas.ApiError.description).toMatch(/^Why a request was not done/)
+      for (const [name, field] of Object.entries(spec.components.schemas.ExecRequest.properties))
+        expect([name, field]).toEqual([
+          name,
+          expect.objectContaining({ description: expect.stringMatching(/^[A-Z].*\.$/) }),
+        ])
       expect(spec.paths["/status/{id}"].get.responses).toHaveProperty("409")
       expect(JSON.stringify(spec)).not.toContain("HttpApiDecodeError")
     }),
@@ -177,6 +206,7 @@ describe("the documents", () => {
       expect(headers["content-type"]).toBe("text/html; charset=utf-8")
       expect(headers["content-security-policy"]).toMatch(/^default-src 'none'/)
       expect(text).toMatch(/^<!DOCTYPE html>/)
+      expect(text).toContain("Lines of each log. Default 50.")
       expect(text).toContain("/follow/{id}")
       expect(text).not.toMatch(/<script|src=|https?:\/\//)
       expect(text.length).toBeLessThan(100_000)

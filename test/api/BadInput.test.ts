@@ -4,6 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as JsonFault from "../../src/api/JsonFault.js"
 import { StoreFull } from "../../src/job/StoreError.js"
+import { InvalidSpec } from "../../src/process/InvalidSpec.js"
 import { type Asking, type Reply, serve } from "./support.js"
 
 const expectError = (reply: Reply, status: number, code: string, message: RegExp | string) => {
@@ -83,8 +84,38 @@ const cases: ReadonlyArray<Case> = [
   bad("wait as text", { command, wait: "yes" }, /wait/),
   bad("until_ms alone", { command, until_ms: 5 }, /"until_ms" without "wait"/),
   bad("an unknown signal", { command, stop_signal: "FOO" }, /stop_signal.*a signal/),
+  bad(
+    "a field without its unit",
+    { command, timeout: 5 },
+    /no field "timeout"; did you mean "timeout_ms"\?$/,
+  ),
+  bad("a relative directory", { command, cwd: "sub" }, /cwd: got "sub"; expected an absolute path, such as/),
+  bad(
+    "a misspelt stdin",
+    { command, stdin: { txt: "x" } },
+    /^The request body cannot be used\. stdin: got \(hidden\); expected "null", "pipe", \{"text": a text\}, \{"base64": bytes in base 64\} or \{"file": an absolute path\}, with nothing beside it\.$/,
+  ),
+  bad(
+    "wrong base64 as stdin",
+    { command, stdin: { base64: "!!" } },
+    /^[^:]+: got[^:]*; expected "null", "pipe"/,
+  ),
+  bad(
+    "a notification of nobody",
+    { command, notifications: [{ on: "start" }] },
+    /^The request body cannot be used\. notifications\[0\]: got an object; expected \{"command": a list of texts\} or \{"file": an absolute path\}; beside it "on" may be [^;]*\.$/,
+  ),
+  bad(
+    "a notification's wrong pattern",
+    { command, notifications: [{ on: { output: "(" }, command }] },
+    /notifications\[0\].*a regular expression/,
+  ),
   bad("a relative file", { command, stdin: { file: "x" } }, /stdin.*absolute path/),
-  bad("delay and start", { command, delay_ms: 5, start_at: 7 }, /start_at: .*not both/),
+  bad(
+    "delay and start",
+    { command, delay_ms: 5, start_at: 7 },
+    /both "delay_ms" and "start_at"; give one of them\.$/,
+  ),
   bad("a variable's name", { command, env: { "A=B": "x" } }, /env/),
   bad("a group's name", { command, group: "../x" }, /group.*a group's name/),
   bad("a wrong dependency", { command, after: [{ job: "../x" }] }, /after\[0\]\.job/),
@@ -141,6 +172,32 @@ const cases: ReadonlyArray<Case> = [
   ["an id of 10 kB", `/wait/${"A".repeat(10_000)}`, {}, 400, "invalid_request", /^.{1,400}$/],
   ["an unknown signal", `/kill/${id}?signal=FOO`, post, 400, "invalid_request", /no signal "FOO"/],
   ["a signal that is a number", `/kill/${id}`, body({ signal: 9 }), 400, "invalid_request", /signal/],
+  [
+    "a grace below 0",
+    `/kill/${id}`,
+    body({ grace_ms: -1 }),
+    400,
+    "invalid_request",
+    /grace_ms: got -1;.*365|grace_ms: got -1;.*31536000000/,
+  ],
+  ["half a grace", `/kill/${id}`, body({ grace_ms: 0.5 }), 400, "invalid_request", /grace_ms: got 0\.5/],
+  [
+    "a body for a start",
+    `/start/${id}`,
+    body({}),
+    400,
+    "invalid_request",
+    /^POST \/start\/\{id\} takes no body\.$/,
+  ],
+  ...["wait", "follow"].map((name): Case => [
+    `a HEAD of ${name}`,
+    `/${name}/${id}`,
+    { method: "HEAD" },
+    405,
+    "method_not_allowed",
+    /no HEAD here; there is GET\.$/,
+  ]),
+  ["a HEAD of events", "/events/follow", { method: "HEAD" }, 405, "method_not_allowed", /there is GET\.$/],
   query(`/tail/${id}?lines=-1`, /lines: got "-1"; expected a whole number of lines, at least 0/),
   query(`/tail/${id}?max_bytes=99999999999999999999`, /max_bytes.*from 0 to 67108864/),
   query(`/tail/${id}?line=5`, /no parameter "line"; did you mean "lines"\?$/),
@@ -150,7 +207,9 @@ const cases: ReadonlyArray<Case> = [
   query(`/wait/${id}?stream=stdout`, /"stream" without "pattern"/),
   query(`/log/${id}?attempt=0`, /attempt.*from 1/),
   query(`/log/${id}?encoding=latin1`, /encoding/),
-  query("/jobs?state=done", /state/),
+  query("/jobs?state=done", /state: got "done"; expected states: created, queued, /),
+  query("/jobs?state=running,done", /state: got "running,done"; /),
+  query("/jobs?tag=", /tag: got ""; expected words, none of them empty\.$/),
   query("/jobs?limit=0", /limit.*from 1 to 1000/),
   query("/jobs?since=yesterday", /since.*a time such as/),
   query("/jobs?before=01", /"before"/),
@@ -183,6 +242,10 @@ describe("bad input", () => {
       const { ask } = yield* serve()
       for (const [name, path, asking, status, code, message] of cases) {
         const reply = yield* ask(path, asking)
+        if (asking.method === "HEAD") {
+          expect([name, reply.status, reply.headers.allow]).toEqual([name, status, "GET"])
+          continue
+        }
         expect({ name, message: reply.body?.error?.message }).toEqual({ name, message: expect.any(String) })
         expectError(reply, status, code, message)
       }
@@ -190,6 +253,47 @@ describe("bad input", () => {
       expect((yield* ask("/jobs", { method: "PATCH" })).headers.allow).toBe("GET, HEAD")
       expect((yield* ask("/jobs")).body.jobs).toEqual([])
       expect((yield* ask("/health")).status).toBe(200)
+    }),
+  )
+
+  it.scopedLive("a wait is refused in the words of its query", () =>
+    Effect.gen(function* () {
+      const { ask, fake, run } = yield* serve()
+      const job = yield* run()
+      const issue = { field: "for.pattern", value: '"("', allowed: "expected a regular expression" }
+      fake.refuseWaits(new InvalidSpec({ what: "log wait", issues: [issue] }))
+      expectError(
+        yield* ask(`/wait/${job}?pattern=(`),
+        400,
+        "invalid_request",
+        /^The query cannot be used\. pattern: got "\("; expected a regular expression\.$/,
+      )
+    }),
+  )
+
+  it.scopedLive("following from a place that cannot be is refused before the stream begins", () =>
+    Effect.gen(function* () {
+      const { ask, fake, run } = yield* serve()
+      const job = yield* run()
+      yield* fake.print(job, "stdout", "12345")
+      for (const cursor of ["7:0:0", "1:6:0", "1:0:1", "0:5:0"]) {
+        const reply = yield* ask(`/follow/${job}`, { headers: { "last-event-id": cursor } })
+        expect([cursor, reply.status]).toEqual([cursor, 400])
+        expectError(reply, 400, "invalid_request", /no attempt 7|no offset [16]|the id of an event/)
+      }
+      for (const query of ["attempt=2", "stdout_offset=6", "stream=stderr&stderr_offset=1"])
+        expectError(
+          yield* ask(`/follow/${job}?${query}`),
+          400,
+          "invalid_request",
+          /there is no |no attempt 2/,
+        )
+      yield* fake.exit(job, 0)
+      for (const cursor of ["0:0:0", "1:5:0"]) {
+        const reply = yield* ask(`/follow/${job}`, { headers: { "last-event-id": cursor } })
+        expect([reply.status, reply.headers["content-type"]]).toEqual([200, "text/event-stream"])
+        expect(reply.text).toMatch(/event: end\n/)
+      }
     }),
   )
 
@@ -243,12 +347,29 @@ describe("bad input", () => {
 
   it.scopedLive("what is no HTTP, or does not come in time, is answered and cut", () =>
     Effect.gen(function* () {
-      const { ask, raw, token } = yield* serve({ headersTimeout: 300, bodyTimeout: 300 })
+      const { ask, port, raw, token } = yield* serve({ headersTimeout: 300, bodyTimeout: 300 })
       expect(yield* raw("hello\r\n\r\n")).toMatch(/^HTTP\/1.1 400 [\s\S]*"invalid_request"/)
       expect(yield* raw(`GET / HTTP/1.1\r\nX: ${"x".repeat(20_000)}\r\n\r\n`)).toMatch(/^HTTP\/1.1 431 /)
       expect(
         yield* raw("GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
-      ).toMatch(/^HTTP\/1.1 (404|401) /)
+      ).toMatch(/^HTTP\/1.1 403 /)
+      const say = (lines: ReadonlyArray<string>) =>
+        raw(`${lines.join("\r\n")}\r\nAuthorization: Bearer ${token}\r\nConnection: close\r\n\r\n`)
+      const twice = yield* say(["GET /jobs HTTP/1.1", "Host: localhost", "hOST: evil.example"])
+      expect(twice).toMatch(/^HTTP\/1.1 400 [\s\S]*more than one Host header/)
+      for (const target of [`http://127.0.0.1:${port}/jobs?limit=1`, `HTTP://localhost/jobs`])
+        expect(yield* say([`GET ${target} HTTP/1.1`, "Host: evil.example"])).toMatch(/^HTTP\/1.1 200 /)
+      for (const target of ["http://evil.example/jobs", "http://me@localhost/jobs", "http:///jobs"])
+        expect(yield* say([`GET ${target} HTTP/1.1`, "Host: localhost"])).toMatch(/^HTTP\/1.1 40[03] /)
+      expect(yield* say(["GET https://localhost/jobs HTTP/1.1", "Host: localhost"])).toMatch(
+        /^HTTP\/1.1 404 /,
+      )
+      expect(yield* say(["GET /jobs HTTP/1.1", "Host: localhost", "Expect: 200-ok"])).toMatch(
+        /^HTTP\/1.1 417 [\s\S]*"invalid_request"/,
+      )
+      expect(yield* say(["CONNECT localhost:80 HTTP/1.1", "Host: localhost"])).toMatch(
+        /^HTTP\/1.1 405 [\s\S]*\nAllow: [\s\S]*"method_not_allowed"/,
+      )
       const slow = yield* Effect.all(
         [
           raw("GET /health HTTP/1.1\r\nHost: loc"),

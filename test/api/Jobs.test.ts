@@ -184,6 +184,17 @@ describe("the endpoints about jobs", () => {
         text: "a",
       })
       expect((yield* read("offset=1&max_bytes=2")).body).toMatchObject({ text: "б", next_offset: 3 })
+      for (const few of [1, 2, 3])
+        expect((yield* read(`offset=3&max_bytes=${few}`)).body).toMatchObject({
+          text: "→",
+          next_offset: 6,
+          eof: false,
+        })
+      expect((yield* read("offset=7&max_bytes=1")).body).toMatchObject({
+        text: "",
+        next_offset: 7,
+        eof: true,
+      })
       expect((yield* read("offset=3")).body).toMatchObject({ text: "→\ufffd", next_offset: 7, eof: true })
       expect((yield* read("encoding=base64&offset=6")).body).toMatchObject({ base64: "/9A=", next_offset: 8 })
       yield* fake.exit(id, 0)
@@ -191,6 +202,16 @@ describe("the endpoints about jobs", () => {
         text: "→\ufffd\ufffd",
         next_offset: 8,
         ended: true,
+      })
+      expect((yield* read("offset=6&max_bytes=1")).body).toMatchObject({
+        text: "\ufffd",
+        next_offset: 7,
+        eof: false,
+      })
+      expect((yield* read("offset=7&max_bytes=1")).body).toMatchObject({
+        text: "\ufffd",
+        next_offset: 8,
+        eof: true,
       })
       expect(yield* read("offset=9")).toMatchObject({
         status: 400,

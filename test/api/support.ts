@@ -25,6 +25,7 @@ import * as JobSpec from "../../src/job/JobSpec.js"
 import { InputClosed, LogUnusable } from "../../src/job/RunnerError.js"
 import { AmbiguousJobId, JobNotEnded, JobNotFound, type StoreError } from "../../src/job/StoreError.js"
 import { PortHolders } from "../../src/probe/PortHolder.js"
+import type { InvalidSpec } from "../../src/process/InvalidSpec.js"
 import { ProcessIdentity } from "../../src/process/ProcessIdentity.js"
 import { StopReport } from "../../src/process/Process.js"
 
@@ -50,6 +51,8 @@ export interface Fake {
   readonly exit: (id: string, code: number) => Effect.Effect<void>
   /** What the store has to say from now on to whoever submits. */
   readonly refuse: (error: StoreError | undefined) => void
+  /** What every wait is refused for from now on. */
+  readonly refuseWaits: (error: InvalidSpec) => void
   readonly input: (id: string) => string
   /** Done when somebody waits for a job or follows one. */
   readonly watched: Effect.Effect<void>
@@ -64,6 +67,7 @@ export const fake = (root: string): Effect.Effect<Fake> =>
     const watched = yield* Deferred.make<void>()
     const newId = JobId.factory()
     let refusal: StoreError | undefined
+    let waitRefusal: InvalidSpec | undefined
     const now = () => Date.now()
     const bump = SubscriptionRef.update(version, (count) => count + 1)
 
@@ -177,6 +181,7 @@ export const fake = (root: string): Effect.Effect<Fake> =>
       wait: (name, options = {}) =>
         Effect.gen(function* () {
           const entry = yield* find(name)
+          if (waitRefusal !== undefined) return yield* waitRefusal
           const goal = options.for ?? "end"
           const found = when(() => {
             if (typeof goal === "object" && "pattern" in goal) {
@@ -233,10 +238,16 @@ export const fake = (root: string): Effect.Effect<Fake> =>
           stdout: tailOf(entry, "stdout", options.lines),
           stderr: tailOf(entry, "stderr", options.lines),
         })),
-      read: (name, { maxBytes = 65_536, offset = 0, stream = "stdout" } = {}) =>
+      read: (name, { attempt = 1, maxBytes = 65_536, offset = 0, stream = "stdout" } = {}) =>
         Effect.gen(function* () {
           const entry = yield* find(name)
           const { length } = entry[stream]
+          if (attempt > 1)
+            return yield* new LogUnusable({
+              id: entry.record.id,
+              reason: `it has no attempt ${attempt}.`,
+              isRequest: true,
+            })
           if (offset > length)
             return yield* new LogUnusable({
               id: entry.record.id,
@@ -339,6 +350,9 @@ export const fake = (root: string): Effect.Effect<Fake> =>
       exit: (id, code) => Effect.asVoid(Effect.orDie(change(at(id), JobEvent.Exited({ at: now(), code })))),
       refuse: (error) => {
         refusal = error
+      },
+      refuseWaits: (error) => {
+        waitRefusal = error
       },
       input: (id) => at(id).input,
       watched: Deferred.await(watched),
