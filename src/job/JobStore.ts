@@ -6,10 +6,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Service } from "./JobStoreService.js"
-import * as MemoryJobStore from "./MemoryJobStore.js"
+import * as MemoryJobStore from "./store/MemoryJobStore.js"
 
 export type * from "./JobStoreService.js"
-export type { Contents, Options as MemoryOptions } from "./MemoryJobStore.js"
+export type { Contents, Options as MemoryOptions } from "./store/MemoryJobStore.js"
 
 /** The store of jobs. */
 export class JobStore extends Context.Tag("holdfast/job/JobStore")<JobStore, Service>() {}

@@ -15,11 +15,11 @@ import type { JobId } from "./JobId.js"
 import { type JobRecord, hasEnded } from "./JobRecord.js"
 import type { Notification } from "./JobSpec.js"
 import type { Ended } from "./JobState.js"
-import * as NotifyDelivery from "./NotifyDelivery.js"
-import * as NotifyDispatch from "./NotifyDispatch.js"
+import * as NotifyDelivery from "./notify/NotifyDelivery.js"
+import * as NotifyDispatch from "./notify/NotifyDispatch.js"
 import * as NotifyEvent from "./NotifyEvent.js"
-import * as NotifyWatch from "./NotifyWatch.js"
-import * as Outbox from "./Outbox.js"
+import * as NotifyWatch from "./notify/NotifyWatch.js"
+import * as Outbox from "./notify/Outbox.js"
 
 /** An attempt that runs, or has run. */
 export interface Source {
