@@ -14,7 +14,7 @@ export const temporary: Effect.Effect<string, never, Scope.Scope> = Effect.acqui
   (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true })),
 )
 
-/** A job's description, in `/work` unless told otherwise. */
+/** A job's description, in `/srv` unless told otherwise. */
 export const spec = (input: Partial<JobSpec.Input> = {}) =>
   Effect.orDie(JobSpec.make({ command: ["true"], ...input }, { cwd: "/srv", env: {} }))
 
