@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { codeOf } from "../output/LogError.js"
 import { systemReason } from "../process/Diagnosis.js"
+import * as Directory from "../process/Directory.js"
 import type { Line, RecentEvents } from "./RecentEvents.js"
 import * as SegmentFiles from "./SegmentFiles.js"
 
@@ -50,7 +51,7 @@ export class SegmentWriter {
     directory: string,
     limits: Limits,
   ): { readonly writer: SegmentWriter; readonly last: number; readonly news: ReadonlyArray<string> } {
-    fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
+    Directory.make(directory, 0o700)
     const segments = SegmentFiles.list(directory)
     const writer = new SegmentWriter(directory, segments, limits)
     const seen = SegmentFiles.reserved(directory)
@@ -184,7 +185,7 @@ export class SegmentWriter {
     try {
       this.descriptor = fs.openSync(next.path, flags, 0o600)
     } catch (cause) {
-      if (codeOf(cause) === "ENOENT") fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
+      if (codeOf(cause) === "ENOENT") Directory.make(directory, 0o700)
       else if (codeOf(cause) === "EEXIST") SegmentFiles.setAside(next.path, "another program made it")
       else throw cause
       this.descriptor = fs.openSync(next.path, flags, 0o600)
