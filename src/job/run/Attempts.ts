@@ -336,7 +336,9 @@ export class Attempts {
         return yield* this.begun(attempt, leader, yield* this.startTime(attempt, leader))
       yield* this.lose(
         attempt,
-        `Its keeper (pid ${attempt.keeper.pid}) was killed while it was starting this job. Whether it ran cannot be known.`,
+        attempt.isUnreadable
+          ? `What its keeper noted in "${attempt.paths.run}" cannot be read, and no process of it is left.`
+          : `Its keeper (pid ${attempt.keeper.pid}) was killed while it was starting this job. Whether it ran cannot be known.`,
         "lost",
       )
     })
