@@ -159,6 +159,7 @@ describe("stop", () => {
       const directory = mkdtempSync(join(tmpdir(), "holdfast-hop-"))
       yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(directory, { recursive: true })))
       const hop = join(directory, "hop")
+      writeFileSync(join(directory, "beat"), "")
       writeFileSync(
         hop,
         `#!/bin/sh\n[ -e ${directory}/stop ] && exit\necho x >> ${directory}/beat\nsetsid ${hop} > /dev/null 2>&1 < /dev/null &\nexit 0\n`,
