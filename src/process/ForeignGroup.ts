@@ -9,7 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
-import { cut, kill } from "./Kill.js"
+import { kill, killEscapees, shown } from "./Kill.js"
 import type { Redact } from "./Mask.js"
 import type { StopReport } from "./Process.js"
 import type { ProcessIdentity } from "./ProcessIdentity.js"
@@ -57,11 +57,7 @@ export class ForeignGroup implements Stopping.Target {
         leaderEndedAt: this.leaderEndedAt,
         ageMillis: Number.POSITIVE_INFINITY,
       }),
-    ).pipe(
-      Effect.map((found) =>
-        found.map((member) => ({ ...member, command: cut(this.redact(member.command)) })),
-      ),
-    )
+    ).pipe(Effect.map((found) => shown(found, this.redact)))
   }
 
   signalGroup(signal: Signal, found: ReadonlyArray<Member>): boolean {
@@ -75,13 +71,7 @@ export class ForeignGroup implements Stopping.Target {
   }
 
   signalEscapees(signal: Signal, found: ReadonlyArray<Member>): ReadonlyArray<Member> {
-    return found.filter(
-      (member) =>
-        !member.inGroup &&
-        member.proven &&
-        this.table.isStill(member) &&
-        kill(member.pid, signal, this.table.ownGroup) === "sent",
-    )
+    return killEscapees(this.table, signal, found)
   }
 
   /** Sends a signal to all of it; false when nothing proven to be ours was there. */

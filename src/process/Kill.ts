@@ -1,4 +1,7 @@
 /** kill(2) for what has been shown to be ours, and how what is signalled is shown. */
+import type * as Context from "effect/Context"
+import type { Redact } from "./Mask.js"
+import type { Member, ProcessTable } from "./ProcessTable.js"
 import type { Signal } from "./Signal.js"
 
 /** What came of it. */
@@ -18,3 +21,21 @@ export const kill = (target: number, signal: Signal | 0, ownGroup: number): Sent
 
 /** Long command lines are cut for people, after masked values have been replaced. */
 export const cut = (command: string): string => (command.length > 200 ? `${command.slice(0, 200)}…` : command)
+
+/** Members as they may be shown. */
+export const shown = (found: ReadonlyArray<Member>, redact: Redact): ReadonlyArray<Member> =>
+  found.map((member) => ({ ...member, command: cut(redact(member.command)) }))
+
+/** Signals those outside their group one by one; answers whom it reached. */
+export const killEscapees = (
+  table: Context.Tag.Service<ProcessTable>,
+  signal: Signal,
+  found: ReadonlyArray<Member>,
+): ReadonlyArray<Member> =>
+  found.filter(
+    (member) =>
+      !member.inGroup &&
+      member.proven &&
+      table.isStill(member) &&
+      kill(member.pid, signal, table.ownGroup) === "sent",
+  )

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type { ExitStatus } from "./ExitStatus.js"
-import { cut, kill } from "./Kill.js"
+import { kill, killEscapees, shown } from "./Kill.js"
 import type { Redact } from "./Mask.js"
 import { StopReport } from "./Process.js"
 import type { ProcessIdentity } from "./ProcessIdentity.js"
@@ -77,11 +77,7 @@ export class ProcessGroup implements Stopping.Target {
         leaderEndedAt: this.leaderEndedAt,
         ageMillis: Number(process.hrtime.bigint() - this.spawnedAt) / 1e6,
       }),
-    ).pipe(
-      Effect.map((found) =>
-        found.map((member) => ({ ...member, command: cut(this.redact(member.command)) })),
-      ),
-    )
+    ).pipe(Effect.map((found) => shown(found, this.redact)))
   }
 
   /**
@@ -94,13 +90,7 @@ export class ProcessGroup implements Stopping.Target {
   }
 
   signalEscapees(signal: Signal, found: ReadonlyArray<Member>): ReadonlyArray<Member> {
-    return found.filter(
-      (member) =>
-        !member.inGroup &&
-        member.proven &&
-        this.table.isStill(member) &&
-        kill(member.pid, signal, this.table.ownGroup) === "sent",
-    )
+    return killEscapees(this.table, signal, found)
   }
 
   /** Sends a signal to all of it; false when nothing proven to be ours was there. */

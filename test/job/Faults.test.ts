@@ -12,7 +12,7 @@ import { lastAttempt } from "../../src/job/JobRecord.js"
 import * as Notifier from "../../src/job/Notifier.js"
 import * as SqliteJobStore from "../../src/job/SqliteJobStore.js"
 import * as ProcessSpawner from "../../src/process/ProcessSpawner.js"
-import { makeRoot, runShell, withRunner } from "./runner-support.js"
+import { fill, makeRoot, runShell, smallDisk, withRunner } from "./runner-support.js"
 
 const every10ms = Schedule.spaced("10 millis")
 
@@ -37,27 +37,12 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
-const fill = (file: string): void => {
-  const descriptor = fs.openSync(file, "a")
-  for (const size of [65_536, 4_096, 64, 1]) {
-    try {
-      while (true) fs.writeSync(descriptor, Buffer.alloc(size))
-    } catch {
-      // Until not a byte goes in.
-    }
-  }
-  fs.closeSync(descriptor)
-}
-
 describe("the runner", () => {
   it.scopedLive("stops jobs and keeps to timeouts though the disk is full", (context) =>
     Effect.gen(function* () {
       const directory = yield* makeRoot
-      const disk = join(directory, "disk")
-      fs.mkdirSync(disk)
-      const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m", "holdfast-test", disk])
-      if (mounted.status !== 0) return context.skip("no file system can be mounted here")
-      yield* Effect.addFinalizer(() => Effect.sync(() => spawnSync("umount", ["-l", disk])))
+      const disk = yield* smallDisk(directory)
+      if (disk === undefined) return context.skip("no file system can be mounted here")
       yield* withRunner(join(disk, "root"), (runner) =>
         Effect.gen(function* () {
           const options = { cwd: directory, env: { FILL: "x".repeat(20_000) } }

@@ -1,39 +1,18 @@
 /** A disk without room: what runs goes on, what is new is refused with "try again", and nothing is damaged. */
-import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { makeRoot, withRunner } from "./runner-support.js"
-
-/** Takes all the room there is. */
-const fill = (file: string): void => {
-  const descriptor = fs.openSync(file, "a")
-  try {
-    for (const size of [65_536, 4_096, 64, 1]) {
-      try {
-        while (true) fs.writeSync(descriptor, Buffer.alloc(size))
-      } catch {
-        // Until not a byte goes in.
-      }
-    }
-  } finally {
-    fs.closeSync(descriptor)
-  }
-}
+import { fill, makeRoot, smallDisk, withRunner } from "./runner-support.js"
 
 for (const keeper of ["perl", "node"] as const) {
   describe(`a full disk, with the ${keeper} keeper`, () => {
     it.scopedLive("refuses new jobs, and loses nothing of those that run", (context) =>
       Effect.gen(function* () {
         const directory = yield* makeRoot
-        const disk = join(directory, "disk")
-        fs.mkdirSync(disk)
-        const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m", "holdfast-test", disk])
-        // Root in a container may not be allowed to.
-        if (mounted.status !== 0) return context.skip("no file system can be mounted here")
-        yield* Effect.addFinalizer(() => Effect.sync(() => spawnSync("umount", ["-l", disk])))
+        const disk = yield* smallDisk(directory)
+        if (disk === undefined) return context.skip("no file system can be mounted here")
         const root = join(disk, "root")
         const go = join(directory, "go")
         const script = `echo before; while [ ! -e ${go} ]; do sleep 0.02; done; echo after; exit 5`

@@ -11,6 +11,7 @@ import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import { JobEvent } from "../../src/job/JobEvent.js"
 import * as JobId from "../../src/job/JobId.js"
+import * as AttemptFiles from "../../src/job/keeper/AttemptFiles.js"
 import * as JobLogs from "../../src/job/log/JobLogs.js"
 import * as JobRecord from "../../src/job/JobRecord.js"
 import type { Followed, FollowOptions } from "../../src/job/JobRunnerService.js"
@@ -50,14 +51,16 @@ const job = (input: Partial<JobSpec.Input> = {}) =>
       return Effect.asVoid(PubSub.publish(changes, record))
     }
     const of = (number: number) => {
-      const { stderr, stdout } = JobLogs.pathsOf(id, number)
+      const { stderr, stdout } = AttemptFiles.pathsOf(id, number)
       return { stdout: path.join(root, stdout), stderr: path.join(root, stderr) }
     }
     /** The next attempt, with empty logs. */
     const begin = Effect.gen(function* () {
       const number = record!.attempts.length + 1
       const paths = of(number)
-      yield* happen(JobEvent.Launch({ at: number, keeper: "k", bootId: "b", ...JobLogs.pathsOf(id, number) }))
+      yield* happen(
+        JobEvent.Launch({ at: number, keeper: "k", bootId: "b", ...AttemptFiles.pathsOf(id, number) }),
+      )
       fs.mkdirSync(path.dirname(paths.stdout), { recursive: true })
       fs.writeFileSync(paths.stdout, "")
       fs.writeFileSync(paths.stderr, "")
@@ -127,7 +130,9 @@ describe("tail and read", () => {
         ended: false,
       })
       // Handed to a keeper, and no file yet.
-      yield* made.happen(JobEvent.Launch({ at: 1, keeper: "k", bootId: "b", ...JobLogs.pathsOf(made.id, 1) }))
+      yield* made.happen(
+        JobEvent.Launch({ at: 1, keeper: "k", bootId: "b", ...AttemptFiles.pathsOf(made.id, 1) }),
+      )
       assert.deepInclude(yield* JobLogs.tail(made.source, made.id), { attempt: 1 })
       const past = yield* Effect.flip(JobLogs.read(made.source, made.id, { offset: 1 }))
       assert.deepInclude(past, { _tag: "LogUnusable", isRequest: true })
@@ -214,7 +219,9 @@ describe("tail and read", () => {
   it.scoped("an attempt that could not be started has nothing, and that is no fault", () =>
     Effect.gen(function* () {
       const made = yield* job()
-      yield* made.happen(JobEvent.Launch({ at: 1, keeper: "k", bootId: "b", ...JobLogs.pathsOf(made.id, 1) }))
+      yield* made.happen(
+        JobEvent.Launch({ at: 1, keeper: "k", bootId: "b", ...AttemptFiles.pathsOf(made.id, 1) }),
+      )
       yield* made.happen(
         JobEvent.SpawnFailed({ at: 2, error: "CommandNotFound", reason: "no", permanent: true }),
       )

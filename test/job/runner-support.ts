@@ -1,4 +1,5 @@
 /** A runner on a root of its own, which is built and closed as often as a test wants. */
+import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -54,3 +55,28 @@ export const runShell = (runner: JobRunner["Type"], script: string, options: obj
     const { record } = yield* runner.submit({ command: ["sh", "-c", script], ...options })
     return (yield* runner.wait(record.id)).record
   })
+
+/** A small disk of its own under a directory, until the scope closes; undefined where nothing may be mounted. */
+export const smallDisk = (directory: string) =>
+  Effect.gen(function* () {
+    const disk = path.join(directory, "disk")
+    fs.mkdirSync(disk)
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m", "holdfast-test", disk])
+    // Root in a container may not be allowed to.
+    if (mounted.status !== 0) return undefined
+    yield* Effect.addFinalizer(() => Effect.sync(() => spawnSync("umount", ["-l", disk])))
+    return disk
+  })
+
+/** Takes all the room there is, by writing to a file. */
+export const fill = (file: string): void => {
+  const descriptor = fs.openSync(file, "a")
+  for (const size of [65_536, 4_096, 64, 1]) {
+    try {
+      while (true) fs.writeSync(descriptor, Buffer.alloc(size))
+    } catch {
+      // Until not a byte goes in.
+    }
+  }
+  fs.closeSync(descriptor)
+}

@@ -30,12 +30,6 @@ export const pathsOf = (id: JobId, attempt: number): AttemptPaths => {
   }
 }
 
-/** Which attempt a `run` belongs to; undefined for any other path. */
-export const attemptOf = (run: string): { readonly id: JobId; readonly attempt: number } | undefined => {
-  const match = /^jobs\/([0-9A-Z]{26})\/run(?:\.(\d+))?$/.exec(run)
-  return match === null ? undefined : { id: match[1] as JobId, attempt: Number(match[2] ?? 1) }
-}
-
 /** The process that its keeper started. */
 export interface Begun {
   readonly pid: number

@@ -21,7 +21,6 @@ import type { StoreError } from "../StoreError.js"
 
 export { follow } from "./JobFollow.js"
 export { wait } from "./JobWait.js"
-export { pathsOf } from "../keeper/AttemptFiles.js"
 export type { Source, Watched } from "./LogSource.js"
 
 /** Why the output of a job cannot be given. */

@@ -19,7 +19,6 @@ import { hasEnded, transition } from "../JobRecord.js"
 import type * as JobStore from "../JobStore.js"
 import type { Keeper } from "../keeper/Keeper.js"
 import type * as Notifier from "../Notifier.js"
-import type { StoreError } from "../StoreError.js"
 
 /** What the parts of the runner share. */
 export interface RunnerContext {
@@ -139,5 +138,3 @@ export const background = (context: RunnerContext, effect: Effect.Effect<unknown
     Effect.forkIn(context.scope),
     Effect.asVoid,
   )
-
-export type { StoreError }
