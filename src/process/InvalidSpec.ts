@@ -85,6 +85,12 @@ const allowedBy = (message: string): string => {
 const isInside = (path: ReadonlyArray<PropertyKey>, outer: ReadonlyArray<PropertyKey>): boolean =>
   path.length > outer.length && outer.every((key, index) => path[index] === key)
 
+/** The same complaints about a spec that has a name. */
+export const inside =
+  (what: string) =>
+  ({ issues }: InvalidSpec): InvalidSpec =>
+    new InvalidSpec({ what, issues })
+
 /** Turns a schema's complaints about `input` into an {@link InvalidSpec}. `what` names the spec: "process spec". */
 export const fromParseError = (
   what: string,

@@ -1,112 +1,28 @@
 /** The process table as Linux shows it under /proc. */
-import { closeSync, openSync, readdirSync, readSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Batch from "./Batch.js"
 import { systemReason } from "./Diagnosis.js"
-import { lineageVariable } from "./Environment.js"
 import { ProcessIdentity } from "./ProcessIdentity.js"
-import { type GroupQuery, type Marked, type Member, ProcessTable, TableUnreadable } from "./ProcessTable.js"
-
-/** One /proc/PID/stat, see proc(5). */
-export interface Stat {
-  readonly state: string
-  readonly parentPid: number
-  readonly groupId: number
-  readonly sessionId: number
-  /** Clock ticks since boot. */
-  readonly startTime: string
-}
-
-/** Reads the text of /proc/PID/stat. The command in it may contain spaces, parentheses and line ends. */
-export const parseStat = (text: string): Stat | undefined => {
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
-  const [state, parentPid, groupId, sessionId] = fields
-  const startTime = fields[19]
-  return state === undefined || startTime === undefined
-    ? undefined
-    : {
-        state,
-        parentPid: Number(parentPid),
-        groupId: Number(groupId),
-        sessionId: Number(sessionId),
-        startTime,
-      }
-}
-
-/** Files of /proc are read some ten times a spawn: one buffer for all of them, and no call that is not needed. */
-let buffer = Buffer.allocUnsafeSlow(16_384)
-
-const readWhole = (path: string): string => {
-  const descriptor = openSync(path, "r")
-  try {
-    let length = 0
-    while (true) {
-      const read = readSync(descriptor, buffer, length, buffer.length - length, null)
-      if (read === 0) return buffer.toString("latin1", 0, length)
-      length += read
-      if (length === buffer.length) buffer = Buffer.concat([buffer], length * 2)
-    }
-  } finally {
-    closeSync(descriptor)
-  }
-}
-
-/** The file's text; undefined when the process is gone or may not be looked at. Anything else is thrown. */
-const read = (path: string): string | undefined => {
-  try {
-    return readWhole(path)
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    if (code === "ENOENT" || code === "ESRCH" || code === "EACCES" || code === "EPERM") return undefined
-    throw cause
-  }
-}
-
-const statOf = (pid: number): Stat | undefined => {
-  const text = read(`/proc/${pid}/stat`)
-  return text === undefined ? undefined : parseStat(text)
-}
-
-const isDead = (stat: Stat): boolean => stat.state === "Z" || stat.state === "X" || stat.state === "x"
-
-const commandOf = (pid: number): string => {
-  const bytes = Buffer.from(read(`/proc/${pid}/cmdline`) ?? "", "latin1")
-  const command = bytes.toString("utf8").replace(/\0+$/, "").replaceAll("\0", " ")
-  return command === "" ? `[${(read(`/proc/${pid}/comm`) ?? "?").trim()}]` : command
-}
-
-/**
- * The environment of a process; empty when it may not be read. Undefined while the process is in the middle of an
- * execve(2), when the kernel shows none though there is one.
- */
-const environOf = (pid: number, stat: Stat): string | undefined => {
-  const path = `/proc/${pid}/environ`
-  const environment = read(path) ?? ""
-  // Threads of the kernel have none.
-  if (environment !== "" || pid === 2 || stat.parentPid === 2) return environment
-  if ((read(`/proc/${pid}/cmdline`) ?? "") === "") return undefined
-  // With its arguments there, the exec is over: what is read now is what it has.
-  return read(path) ?? ""
-}
-
-/** The marks in an environment. */
-const marksIn = (environment: string): ReadonlyArray<string> => {
-  const start = `\0${environment}`.indexOf(`\0${lineageVariable}=`)
-  if (start === -1) return []
-  const value = environment.slice(start + lineageVariable.length + 1)
-  const end = value.indexOf("\0")
-  return (end === -1 ? value : value.slice(0, end)).split(" ")
-}
-
-const allPids = (): ReadonlyArray<number> => {
-  const pids: Array<number> = []
-  for (const name of readdirSync("/proc")) {
-    const first = name.charCodeAt(0)
-    if (first >= 48 && first <= 57) pids.push(Number(name))
-  }
-  return pids
-}
+import {
+  type GroupQuery,
+  type Marked,
+  type Member,
+  type Named,
+  ProcessTable,
+  TableUnreadable,
+} from "./ProcessTable.js"
+import {
+  allPids,
+  commandOf,
+  describe,
+  environOf,
+  isDead,
+  marksIn,
+  read,
+  type Stat,
+  statOf,
+} from "./ProcFiles.js"
 
 /** The pid that was handed out last; undefined when the system does not tell. */
 const lastPid = (): number | undefined => {
@@ -319,6 +235,19 @@ const lookForMarks = async (wanted: RegExp): Promise<ReadonlyArray<Marked>> => {
   return found
 }
 
+/** Looks once at each. */
+const lookAt = async (pids: ReadonlyArray<number>): Promise<ReadonlyArray<Named>> => {
+  const found: Array<Named> = []
+  for (const [index, pid] of pids.entries()) {
+    if (index % pidsPerTurn === pidsPerTurn - 1) await turn()
+    const process = describe(pid)
+    if (process === undefined) continue
+    const { command, groupId, names, parentPid, startTime } = process
+    found.push({ pid, parentPid, groupId, startTime, command, names })
+  }
+  return found
+}
+
 const unreadable = (cause: unknown) => new TableUnreadable({ reason: systemReason(cause) })
 
 /** The kernel counts 100 ticks a second for those who read /proc. */
@@ -372,6 +301,7 @@ export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
         }
       }),
     marked: (mark) => Effect.tryPromise({ try: () => lookForMarks(mark), catch: unreadable }),
+    list: (pids) => Effect.tryPromise({ try: async () => lookAt(pids ?? allPids()), catch: unreadable }),
     setOwn: (pid, isOwn) => {
       if (!isOwn) return own.delete(pid)
       recent.add(pid)

@@ -53,6 +53,10 @@ export class LiveProcess implements Process {
     return this.group.leader
   }
 
+  get mark() {
+    return this.group.mark
+  }
+
   get exit() {
     return this.group.ended
   }

@@ -1,5 +1,6 @@
 /** The process table as macOS shows it through ps(1), which can print the environment of our own processes. */
 import { execFile, execFileSync } from "node:child_process"
+import { basename } from "node:path"
 import { promisify } from "node:util"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -7,7 +8,7 @@ import * as Batch from "./Batch.js"
 import { systemReason } from "./Diagnosis.js"
 import { lineageVariable } from "./Environment.js"
 import { ProcessIdentity } from "./ProcessIdentity.js"
-import { type GroupQuery, type Member, ProcessTable, TableUnreadable } from "./ProcessTable.js"
+import { type GroupQuery, type Member, type Named, ProcessTable, TableUnreadable } from "./ProcessTable.js"
 
 const run = promisify(execFile)
 
@@ -82,6 +83,23 @@ export const select = (
     return members
   })
 
+/** What each is called. `programs` is what `ps -o pid=,comm=` says: there comm is a path, and whole. */
+export const named = (rows: ReadonlyArray<Row>, programs: string): ReadonlyArray<Named> => {
+  const paths = new Map(
+    programs.split("\n").flatMap((line) => {
+      const match = /^\s*(\d+)\s(.*)$/.exec(line)
+      return match === null ? [] : [[Number(match[1]), match[2]!.trim()] as const]
+    }),
+  )
+  return rows.flatMap(({ state, ...row }) => {
+    if (state.startsWith("Z")) return []
+    const [first = ""] = row.command.split(" ", 1)
+    const names = new Set([basename(paths.get(row.pid) ?? ""), basename(first)])
+    names.delete("")
+    return [{ ...row, names: [...names] }]
+  })
+}
+
 const identityOf = (text: string, bootId: string): ProcessIdentity | undefined => {
   const row = rowsOf(text)[0]
   return row === undefined || row.state.startsWith("Z")
@@ -134,6 +152,18 @@ export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
             const command = row.command.replace(/ [A-Za-z_]\w*=.*$/s, "")
             return found === undefined || row.state.startsWith("Z") ? [] : [{ ...row, command, mark: found }]
           })
+        },
+        catch: unreadable,
+      }),
+    list: (pids) =>
+      Effect.tryPromise({
+        try: async () => {
+          const [programs, rows] = await Promise.all([
+            run("ps", ["-axww", "-o", "pid=,comm="], options),
+            run("ps", ["-axww", "-o", columns], options),
+          ])
+          const all = named(rowsOf(rows.stdout), programs.stdout)
+          return pids === undefined ? all : all.filter(({ pid }) => pids.includes(pid))
         },
         catch: unreadable,
       }),

@@ -55,6 +55,8 @@ export class StdinClosed extends Schema.TaggedError<StdinClosed>()("StdinClosed"
 export interface Process {
   readonly pid: number
   readonly identity: ProcessIdentity
+  /** What it and its descendants carry in `HOLDFAST_LINEAGE`: by it they are found when all else is forgotten. */
+  readonly mark: string
   /** The decoded description it was started from. */
   readonly spec: ProcessSpec.ProcessSpec
   /** The command for people, with masked values replaced. */

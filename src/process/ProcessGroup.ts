@@ -33,7 +33,7 @@ export class ProcessGroup implements Stopping.Target {
 
   constructor(
     readonly leader: ProcessIdentity,
-    private readonly mark: string,
+    readonly mark: string,
     private readonly table: Context.Tag.Service<ProcessTable>,
     /** By the monotonic clock of the system. */
     private readonly spawnedAt: bigint,

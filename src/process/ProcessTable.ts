@@ -33,6 +33,15 @@ export interface Marked extends ProcessInfo {
   readonly mark: string
 }
 
+/** A live process, and what it is called. */
+export interface Named extends ProcessInfo {
+  /**
+   * The names it goes by, each exactly: the system's own, and that of its first argument, without a directory. A name
+   * that the system has cut is not among them; a thread of the kernel has none.
+   */
+  readonly names: ReadonlyArray<string>
+}
+
 /** A live process that belongs to a spawn. */
 export interface Member extends ProcessInfo {
   /** Whether a signal to the group reaches it. */
@@ -86,6 +95,8 @@ export class ProcessTable extends Context.Tag("holdfast/process/ProcessTable")<
     readonly membersOf: (query: GroupQuery) => Effect.Effect<ReadonlyArray<Member>, TableUnreadable>
     /** Every live process with such a mark in its `HOLDFAST_LINEAGE`, and that mark: the last one, where it has several. */
     readonly marked: (mark: RegExp) => Effect.Effect<ReadonlyArray<Marked>, TableUnreadable>
+    /** Every live process, or those of `pids`. Looks once: one that comes meanwhile may be missed. */
+    readonly list: (pids?: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<Named>, TableUnreadable>
     /**
      * Says that `pid` is (no longer) an unreaped child of this program and the leader of its own group, so that
      * looking for the processes of other spawns can pass it over.

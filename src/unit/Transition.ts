@@ -1,0 +1,518 @@
+/**
+ * The heart of the supervisor: what a unit does about what happens to it, as one function. It reads no clock and does no
+ * I/O; what is to be done comes out as data. The table is SPEC 4.1, one row for each phase, one cell for each event; a
+ * cell that is not there changes nothing.
+ *
+ * Three rules hold in every cell: an instance begins only where none is left (`begin` is reached from phases without
+ * one), it ends only through Stopping, which waits for the proof that its whole group is gone, and whatever is waited
+ * for is named by a token or a generation, so that what comes late hits nothing.
+ */
+import { classify, type RestartPolicy } from "./RestartPolicy.js"
+import type { UnitEffect, UnitEvent } from "./UnitEvent.js"
+import type { Kind } from "./UnitSpec.js"
+import type { End, Failure, Phase, ProbeUse, StopCause, TimerName, UnitState } from "./UnitState.js"
+
+/** What of a unit's spec decides its transitions. */
+export interface Traits {
+  readonly kind: Kind
+  /** Whether it says that it is ready, by a probe or by itself; else it is after a while. */
+  readonly probed: boolean
+  /** Whether a start has a deadline. */
+  readonly startLimited: boolean
+  /** Whether the wait for dependencies has a deadline. */
+  readonly waitLimited: boolean
+  readonly offersBusy: boolean
+  readonly restart: Pick<RestartPolicy, "policy" | "maxFailures" | "success" | "permanent">
+}
+
+/** What comes of an event. */
+export interface Step {
+  readonly state: UnitState
+  readonly effects: ReadonlyArray<UnitEffect>
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
+
+/** A copy of the state that is being changed, and the effects so far. It never leaves this module. */
+interface Draft {
+  readonly traits: Traits
+  readonly state: Mutable<UnitState>
+  readonly effects: Array<UnitEffect>
+}
+
+const inactive: Phase = { _tag: "Inactive" }
+const ready: Phase = { _tag: "Ready" }
+
+const nextToken = ({ state }: Draft, timer: TimerName): number => {
+  const token = state.token + 1
+  state.token = token
+  state.armed = { ...state.armed, [timer]: token }
+  return token
+}
+
+const arm = (draft: Draft, timer: "start" | "uptime" | "stable" | "dependency" | "busyGrace"): void => {
+  if (draft.state.armed[timer] !== undefined) return
+  draft.effects.push({ _tag: "Arm", timer, token: nextToken(draft, timer) })
+}
+
+const disarm = ({ effects, state }: Draft, ...timers: ReadonlyArray<TimerName>): void => {
+  for (const timer of timers) {
+    const token = state.armed[timer]
+    if (token === undefined) continue
+    const { [timer]: _, ...armed } = state.armed
+    state.armed = armed
+    effects.push({ _tag: "Disarm", token })
+  }
+}
+
+const ofInstances = ["start", "uptime", "stable", "busyGrace", "askBusy"] as const
+
+/** Out of service: told once for each instance that was born. */
+const down = ({ effects, state }: Draft): void => {
+  if (!state.born) return
+  state.born = false
+  effects.push({ _tag: "Down", generation: state.generation })
+}
+
+/** Ends the instance. It is gone when `Gone` says so. */
+const stopFor = (draft: Draft, cause: StopCause, failure?: Failure): void => {
+  const { effects, state } = draft
+  disarm(draft, ...ofInstances)
+  down(draft)
+  if (failure !== undefined) state.failure = failure
+  state.phase = { _tag: "Stopping", cause, queued: false }
+  if (cause !== "exit") effects.push({ _tag: "StopInstance", generation: state.generation })
+}
+
+const fail = (draft: Draft, failure: Failure): void => {
+  disarm(draft, "dependency", "backoff")
+  draft.state.failure = failure
+  draft.state.phase = { _tag: "Failed", failure }
+}
+
+/** From a phase without an instance: the next one, or what has to be waited for first. */
+const begin = (draft: Draft): void => {
+  const { effects, state, traits } = draft
+  const { verdict } = state
+  disarm(draft, "backoff")
+  if (verdict._tag === "Broken") {
+    return fail(draft, { _tag: "DependencyFailed", name: verdict.name, why: verdict.why })
+  }
+  if (verdict._tag === "Waiting") {
+    state.phase = { _tag: "Blocked", reasons: verdict.reasons }
+    if (traits.waitLimited) arm(draft, "dependency")
+    return
+  }
+  disarm(draft, "dependency")
+  if (traits.kind === "target") {
+    state.phase = ready
+    return
+  }
+  state.generation += 1
+  state.live = true
+  state.born = false
+  state.wasReady = false
+  state.adopted = false
+  state.end = undefined
+  state.phase = { _tag: "Starting", spawned: false, last: undefined }
+  effects.push({ _tag: "Spawn", generation: state.generation })
+  if (traits.startLimited) arm(draft, "start")
+}
+
+/** As `begin`, by somebody's order: what went wrong before does not count any more. */
+const beginAnew = (draft: Draft): void => {
+  const { effects, state } = draft
+  if (state.failures > 0) effects.push({ _tag: "ResetDelays" })
+  state.failures = 0
+  state.failure = undefined
+  state.desired = "up"
+  begin(draft)
+}
+
+const retry = (draft: Draft, failure: Failure): void => {
+  const { effects, state, traits } = draft
+  state.failures += 1
+  if (state.failures > traits.restart.maxFailures) {
+    return fail(
+      draft,
+      traits.restart.maxFailures === 0
+        ? failure
+        : { _tag: "RestartsExhausted", failures: state.failures, last: failure },
+    )
+  }
+  state.failure = failure
+  if (state.verdict._tag !== "Met" && isLost(state)) return begin(draft)
+  state.phase = { _tag: "Backoff", attempt: state.failures, until: undefined }
+  effects.push({ _tag: "NextDelay", token: nextToken(draft, "backoff") })
+}
+
+const isLost = ({ verdict }: UnitState): boolean =>
+  verdict._tag === "Broken" || (verdict._tag === "Waiting" && verdict.lost)
+
+const isBound = ({ verdict }: UnitState): boolean => verdict._tag !== "Met" && verdict.bound
+
+/** After a failure that another start may mend: by the policy. */
+const settleFailure = (draft: Draft, failure: Failure): void =>
+  draft.traits.restart.policy === "never" ? fail(draft, failure) : retry(draft, failure)
+
+/** After an end that nobody asked for: by the policy. */
+const settleEnd = (draft: Draft, end: End): void => {
+  const { state, traits } = draft
+  const { policy } = traits.restart
+  const kind = classify(traits.restart, end)
+  if (traits.kind === "oneshot" && kind === "success") {
+    state.failures = 0
+    state.phase = { _tag: "Exited", end }
+    return
+  }
+  if (kind === "permanent") return fail(draft, { _tag: "PermanentExit", end })
+  const failure: Failure = { _tag: state.wasReady ? "Crashed" : "EarlyExit", end }
+  if (kind === "retryable") return settleFailure(draft, failure)
+  if (policy === "always") return retry(draft, failure)
+  // What says that it has succeeded before it was ever ready will say so again.
+  if (!state.wasReady && traits.kind === "service") return fail(draft, failure)
+  state.phase = { _tag: "Exited", end }
+}
+
+/** The instance is gone: what its end was for comes next. */
+const settle = (draft: Draft, cause: StopCause, queued: boolean): void => {
+  const { state, traits } = draft
+  state.live = false
+  if (cause === "shutdown" || state.closed) {
+    state.phase = inactive
+    return
+  }
+  if (queued) return beginAnew(draft)
+  const { end, failure } = state
+  switch (cause) {
+    case "stop":
+      state.phase = inactive
+      return
+    case "restart":
+      return beginAnew(draft)
+    case "dependency":
+    case "group":
+      return begin(draft)
+    case "exit":
+      return settleEnd(draft, end!)
+    case "start-timeout":
+      return traits.kind === "external" ? fail(draft, failure!) : settleFailure(draft, failure!)
+    case "unhealthy":
+      return traits.kind === "external" ? fail(draft, failure!) : settleFailure(draft, failure!)
+    case "mismatch":
+      return fail(draft, failure!)
+  }
+}
+
+const unhealthy = (draft: Draft, use: ProbeUse, failures: number, last: string): Failure =>
+  draft.traits.kind === "external"
+    ? { _tag: "ExternalUnavailable", failures, last }
+    : { _tag: "Unhealthy", use, failures, last }
+
+/** The use with most failures, and how many. */
+const worst = (failing: Readonly<Partial<Record<ProbeUse, number>>>): readonly [ProbeUse, number] => {
+  const found = Object.entries(failing).sort(([, a], [, b]) => b - a)[0]
+  return found === undefined ? ["liveness", 0] : [found[0] as ProbeUse, found[1]]
+}
+
+type EventOf<Tag extends UnitEvent["_tag"]> = Extract<UnitEvent, { readonly _tag: Tag }>
+type PhaseOf<Tag extends Phase["_tag"]> = Extract<Phase, { readonly _tag: Tag }>
+
+type Row<P extends Phase["_tag"]> = {
+  readonly [E in UnitEvent["_tag"]]?: (draft: Draft, event: EventOf<E>, phase: PhaseOf<P>) => void
+}
+
+const wantUp = ({ state }: Draft): void => {
+  state.desired = "up"
+}
+
+const wantDown = ({ state }: Draft): void => {
+  state.desired = "down"
+}
+
+/** Stopped while nothing of it runs. */
+const rest = (draft: Draft): void => {
+  disarm(draft, "dependency", "backoff")
+  draft.state.phase = inactive
+}
+
+/** Stopped for good while it runs. A target has nothing that would have to end. */
+const stopNow = (draft: Draft, cause: "stop" | "shutdown"): void => {
+  if (draft.traits.kind === "target") draft.state.phase = inactive
+  else stopFor(draft, cause)
+}
+
+const ended = (draft: Draft, { end }: EventOf<"Ended">): void => {
+  draft.state.end = end
+  stopFor(draft, "exit")
+}
+
+const becomeReady = (draft: Draft): void => {
+  const { state } = draft
+  disarm(draft, "start", "uptime", "busyGrace", "askBusy")
+  state.wasReady = true
+  state.phase = ready
+  arm(draft, "stable")
+}
+
+/** One row serves phases without an instance that last until somebody wants something. */
+const settled: Row<"Inactive" | "Exited" | "Failed"> = {
+  Start: (draft) => beginOrStopFirst(draft),
+  Restart: (draft, { cause }) => {
+    if (cause === "restart") beginOrStopFirst(draft)
+  },
+  Stop: (draft) => {
+    wantDown(draft)
+    draft.state.phase = inactive
+  },
+  Shutdown: (draft) => {
+    // What survived KILL is tried once more.
+    if (draft.state.live) stopFor(draft, "shutdown")
+  },
+}
+
+/** While something of the last instance is left there is no other. */
+const beginOrStopFirst = (draft: Draft): void => {
+  if (!draft.state.live) return beginAnew(draft)
+  wantUp(draft)
+  stopFor(draft, "stop")
+  draft.state.phase = { _tag: "Stopping", cause: "stop", queued: true }
+}
+
+/** Cells that Ready and Degraded share. */
+const up: Row<"Ready" | "Degraded"> = {
+  Start: wantUp,
+  Stop: (draft) => {
+    wantDown(draft)
+    stopNow(draft, "stop")
+  },
+  Restart: (draft, { cause }) => {
+    if (draft.traits.kind === "target") return
+    wantUp(draft)
+    stopFor(draft, cause)
+  },
+  Shutdown: (draft) => stopNow(draft, "shutdown"),
+  Dependencies: (draft) => {
+    const { state, traits } = draft
+    if (traits.kind === "target") {
+      if (state.verdict._tag !== "Met") begin(draft)
+    } else if (isBound(state)) stopFor(draft, "dependency")
+  },
+  Ended: ended,
+  ProbeFailed: (draft, event) => {
+    const { effects, state, traits } = draft
+    const before = state.phase._tag === "Degraded" ? state.phase : undefined
+    const failing = { ...before?.failing, [event.use]: event.failures }
+    const due = event.due || (before?.due ?? false)
+    disarm(draft, "stable")
+    state.phase = { _tag: "Degraded", failing, due, busy: before?.busy ?? false, last: event.last }
+    if (!due) return
+    if (!traits.offersBusy)
+      return stopFor(draft, "unhealthy", unhealthy(draft, event.use, event.failures, event.last))
+    if (state.armed.askBusy === undefined)
+      effects.push({ _tag: "AskBusy", token: nextToken(draft, "askBusy") })
+  },
+}
+
+const table: { readonly [P in Phase["_tag"]]: Row<P> } = {
+  Inactive: { ...settled },
+  Exited: { ...settled },
+  Failed: { ...settled },
+
+  Blocked: {
+    Start: wantUp,
+    Stop: (draft) => {
+      wantDown(draft)
+      rest(draft)
+    },
+    Restart: wantUp,
+    Shutdown: rest,
+    Dependencies: begin,
+    Timer: (draft, { timer }, { reasons }) => {
+      if (timer === "dependency") fail(draft, { _tag: "DependencyTimeout", reasons })
+    },
+  },
+
+  Starting: {
+    Start: wantUp,
+    Stop: (draft) => {
+      wantDown(draft)
+      stopFor(draft, "stop")
+    },
+    Restart: (draft, { cause }) => {
+      wantUp(draft)
+      stopFor(draft, cause)
+    },
+    Shutdown: (draft) => stopFor(draft, "shutdown"),
+    Dependencies: (draft) => {
+      if (isLost(draft.state) || isBound(draft.state)) stopFor(draft, "dependency")
+    },
+    Spawned: (draft, { adopted }, phase) => {
+      const { state, traits } = draft
+      state.born = true
+      state.adopted = adopted
+      state.phase = { ...phase, spawned: true }
+      if (!traits.probed && traits.kind !== "oneshot") arm(draft, "uptime")
+    },
+    SpawnFailed: (draft, { error, retryable }) => {
+      const { state } = draft
+      disarm(draft, ...ofInstances)
+      state.live = false
+      const failure: Failure = { _tag: "StartFailed", error }
+      if (retryable) settleFailure(draft, failure)
+      else fail(draft, failure)
+    },
+    ProbePassed: (draft, event) => {
+      if (event.ready) becomeReady(draft)
+    },
+    ProbeFailed: (draft, event, phase) => {
+      draft.state.phase = { ...phase, last: event.last }
+      if (event.mismatch) stopFor(draft, "mismatch", { _tag: "Mismatch", last: event.last })
+      else if (event.due && draft.traits.kind !== "external")
+        stopFor(draft, "unhealthy", unhealthy(draft, event.use, event.failures, event.last))
+    },
+    Timer: (draft, { timer }, { last }) => {
+      if (timer === "uptime") becomeReady(draft)
+      if (timer === "start") stopFor(draft, "start-timeout", { _tag: "StartTimeout", last })
+    },
+    Ended: ended,
+  },
+
+  Ready: {
+    ...up,
+    Timer: (draft, { timer }) => {
+      if (timer !== "stable" || draft.state.failures === 0) return
+      draft.state.failures = 0
+      draft.effects.push({ _tag: "ResetDelays" })
+    },
+  },
+
+  Degraded: {
+    ...up,
+    ProbePassed: (draft, event, phase) => {
+      const { [event.use]: _, ...failing } = phase.failing
+      if (event.use === "readiness" && !event.ready) return
+      if (Object.keys(failing).length === 0) return becomeReady(draft)
+      const due = phase.due && event.use !== "liveness"
+      if (!due) disarm(draft, "busyGrace", "askBusy")
+      draft.state.phase = { ...phase, failing, due, busy: due && phase.busy }
+    },
+    Busy: (draft, { busy }, phase) => {
+      const [use, failures] = worst(phase.failing)
+      disarm(draft, "askBusy")
+      if (!phase.due) return
+      if (!busy) return stopFor(draft, "unhealthy", unhealthy(draft, use, failures, phase.last))
+      draft.state.phase = { ...phase, busy: true }
+      arm(draft, "busyGrace")
+    },
+    Timer: (draft, { timer }, phase) => {
+      const [use, failures] = worst(phase.failing)
+      if (timer === "busyGrace" && phase.due)
+        stopFor(draft, "unhealthy", unhealthy(draft, use, failures, phase.last))
+    },
+  },
+
+  Stopping: {
+    Start: (draft, _event, phase) => {
+      if (phase.cause === "shutdown") return
+      wantUp(draft)
+      draft.state.phase = { ...phase, queued: true }
+    },
+    Stop: (draft, _event, phase) => {
+      wantDown(draft)
+      if (phase.cause !== "shutdown") draft.state.phase = { _tag: "Stopping", cause: "stop", queued: false }
+    },
+    Restart: (draft, { cause }, phase) => {
+      if (phase.cause === "stop" || phase.cause === "shutdown") return
+      if (cause === "restart") wantUp(draft)
+      if (cause === "restart" || phase.cause !== "restart") draft.state.phase = { ...phase, cause }
+    },
+    Shutdown: (draft, _event, phase) => {
+      draft.state.phase = { ...phase, cause: "shutdown", queued: false }
+    },
+    Spawned: (draft, { adopted }) => {
+      draft.state.born = true
+      draft.state.adopted = adopted
+      down(draft)
+    },
+    SpawnFailed: (draft, _event, { cause, queued }) => settle(draft, cause, queued),
+    Ended: (draft, { end }) => {
+      draft.state.end = end
+    },
+    Gone: (draft, { survivors }, { cause, queued }) => {
+      if (survivors.length === 0) settle(draft, cause, queued)
+      else fail(draft, { _tag: "StopTimeout", survivors })
+    },
+  },
+
+  Backoff: {
+    Start: (draft) => {
+      wantUp(draft)
+      begin(draft)
+    },
+    Stop: (draft) => {
+      wantDown(draft)
+      rest(draft)
+    },
+    Restart: (draft, { cause }) => {
+      if (cause === "restart") begin(draft)
+    },
+    Shutdown: rest,
+    Dependencies: (draft) => {
+      if (isLost(draft.state) || isBound(draft.state)) begin(draft)
+    },
+    Delay: (draft, { until }, phase) => {
+      const { state } = draft
+      if (until !== undefined) state.phase = { ...phase, until }
+      else fail(draft, { _tag: "RestartsExhausted", failures: state.failures, last: state.failure! })
+    },
+    Timer: (draft, { timer }) => {
+      if (timer !== "backoff") return
+      draft.state.restarts += 1
+      begin(draft)
+    },
+  },
+}
+
+/** Whether an event is about something that is over. */
+const isStale = (state: UnitState, event: UnitEvent): boolean => {
+  switch (event._tag) {
+    case "Timer":
+      return state.armed[event.timer] !== event.token
+    case "Busy":
+      return state.armed.askBusy !== event.token
+    case "Delay":
+      return state.armed.backoff !== event.token
+    case "Spawned":
+    case "SpawnFailed":
+    case "ProbePassed":
+    case "ProbeFailed":
+    case "Ended":
+    case "Gone":
+      return !state.live || state.generation !== event.generation
+    default:
+      return false
+  }
+}
+
+const noEffects: ReadonlyArray<UnitEffect> = []
+
+/** What a unit does about what happens to it. A stale event gives the very state that it was given. */
+export const transition = (traits: Traits, state: UnitState, event: UnitEvent): Step => {
+  if (isStale(state, event)) return { state, effects: noEffects }
+  if (state.closed && (event._tag === "Start" || event._tag === "Restart"))
+    return { state, effects: noEffects }
+  const draft: Draft = { traits, state: { ...state }, effects: [] }
+  if (event._tag === "Timer") {
+    // It has happened, and has not to be disarmed any more.
+    const { [event.timer]: _, ...armed } = state.armed
+    draft.state.armed = armed
+  }
+  if (event._tag === "Dependencies") draft.state.verdict = event.verdict
+  if (event._tag === "Shutdown") draft.state.closed = true
+  const cell = table[state.phase._tag][event._tag] as
+    | ((draft: Draft, event: UnitEvent, phase: Phase) => void)
+    | undefined
+  cell?.(draft, event, state.phase)
+  return draft
+}
