@@ -16,23 +16,7 @@ import { ProcessIdentity } from "../../process/ProcessIdentity.js"
 import { StopPolicy } from "../../process/ProcessSpec.js"
 import { ProcessTable, type TableUnreadable } from "../../process/ProcessTable.js"
 import { isName, UnitName } from "../UnitSpec.js"
-
-/** Longer commands are cut, as these files are to be small: at so many characters. */
-const commandCap = 1_000
-
-const cutSign = "…"
-
-/** A command as a record has it: as the system shows it, with masked values replaced, and cut. */
-export const commandOf = (redacted: ReadonlyArray<string>): string => {
-  const text = redacted.join(" ").trimEnd()
-  return text.length > commandCap ? `${text.slice(0, commandCap)}${cutSign}` : text
-}
-
-/** What of a command was recorded, and whether that is all of it. */
-export const readCommand = (command: string): { readonly text: string; readonly isWhole: boolean } => {
-  const isWhole = command.length <= commandCap || !command.endsWith(cutSign)
-  return { text: isWhole ? command : command.slice(0, -cutSign.length), isWhole }
-}
+import * as RecordedCommand from "./RecordedCommand.js"
 
 const Leader = ProcessIdentity.pipe(Schema.filter(({ pid }) => pid > 1))
 
@@ -48,7 +32,7 @@ export class InstanceRecord extends Schema.Class<InstanceRecord>("InstanceRecord
   owner: Schema.NonEmptyString,
   /** What its descendants carry in `HOLDFAST_LINEAGE`. */
   mark: Schema.String.pipe(Schema.pattern(/^[\w-]+\.\d+$/)),
-  /** See {@link commandOf}. */
+  /** See `RecordedCommand.make`. */
   command: Schema.String,
   ports: Schema.Array(Schema.Int),
   /** How its unit is stopped. */
@@ -143,7 +127,7 @@ export const make = (options: {
     const recordOf = ({ generation, ports, process, unit }: Instance, startedAt: number): InstanceRecord => {
       const { identity, mark, spec } = process
       const about = { unit, generation, process: identity, program, owner, mark }
-      const how = { command: commandOf(spec.command), ports, stop: spec.stop, startedAt }
+      const how = { command: RecordedCommand.make(spec.command), ports, stop: spec.stop, startedAt }
       // Every spawn waits for this; it is checked when it is encoded.
       return new InstanceRecord({ ...about, ...how }, true)
     }
