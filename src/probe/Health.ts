@@ -97,3 +97,7 @@ export const step = (
   }
   return { health: next, decision: "none" }
 }
+
+/** The health after a restart that was asked for and is not made: as before, but for the failures that are counted. */
+export const resumed = (before: Health, { restart, runs, ...after }: Health): Health =>
+  restart === undefined ? { ...after, runs } : { ...after, ready: before.ready, runs }

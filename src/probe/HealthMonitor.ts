@@ -34,6 +34,11 @@ export interface Options {
   readonly ramp?: (period: Duration.Duration) => Schedule.Schedule<unknown>
   /** The pauses afterwards. Default {@link Polling.every}. */
   readonly steady?: (period: Duration.Duration) => Schedule.Schedule<unknown>
+  /**
+   * Goes on when a probe asks for a restart, and asks again at each further failure, until it passes: for whoever
+   * decides by `onEvent`. Default false.
+   */
+  readonly endure?: boolean
 }
 
 /**
@@ -41,7 +46,7 @@ export interface Options {
  * then cancelled). Checks never overlap, whatever their use. Fork it in the instance's scope.
  */
 export const run = Effect.fn("HealthMonitor.run")(function* (probes: Probes, options: Options) {
-  const { onEvent, ramp = Polling.ramp, steady = Polling.every } = options
+  const { endure = false, onEvent, ramp = Polling.ramp, steady = Polling.every } = options
   const uses: Health.Uses = {
     ...(probes.startup !== undefined && { startup: probes.startup.spec }),
     ...(probes.readiness !== undefined && { readiness: probes.readiness.spec }),
@@ -55,7 +60,7 @@ export const run = Effect.fn("HealthMonitor.run")(function* (probes: Probes, opt
     Effect.gen(function* () {
       const result = yield* Effect.either(probe.check)
       const stepped = Health.step(uses, health, { use, passed: Either.isRight(result), early })
-      health = stepped.health
+      health = endure ? Health.resumed(health, stepped.health) : stepped.health
       yield* onEvent({ use, result, early: early && Either.isLeft(result), ...stepped })
       if (health.restart !== undefined) yield* Deferred.succeed(restart, health.restart)
     }).pipe(oneAtATime.withPermits(1))

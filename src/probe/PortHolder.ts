@@ -14,6 +14,14 @@ export interface PortHolder {
   readonly command: string
 }
 
+/** Who listens on a port, at whatever address. */
+export interface Listeners {
+  /** Each process once. Several may share a socket, as a server and its workers do. */
+  readonly holders: ReadonlyArray<PortHolder>
+  /** Whether somebody listens whom the system does not name: most often another user's process. */
+  readonly unnamed: boolean
+}
+
 /** `node server.js (pid 4711)`. */
 export const format = (holder: PortHolder): string => `${holder.command} (pid ${holder.pid})`
 
@@ -29,6 +37,8 @@ export class PortHolders extends Context.Tag("holdfast/probe/PortHolders")<
       readonly port: number
       readonly address?: string
     }) => Effect.Effect<PortHolder | undefined>
+    /** Every process that listens on that port. Those that only use it, such as for a connection to elsewhere, do not. */
+    readonly listeners: (port: number) => Effect.Effect<Listeners>
     /**
      * Whether one of these processes is the listener that answers at that address. Undefined where the system does
      * not tell, which includes a listener in another place, such as a container.
@@ -175,6 +185,24 @@ const findOnLinux = async (where: Place): Promise<PortHolder | undefined> => {
   return undefined
 }
 
+const listenersOnLinux = async (port: number): Promise<Listeners> => {
+  const unseen = new Set(
+    (await readTables()).flatMap((entry) => (entry.listens && entry.port === port ? [entry.inode] : [])),
+  )
+  if (unseen.size === 0) return { holders: [], unnamed: false }
+  const sought = [...unseen]
+  const holders: Array<PortHolder> = []
+  for (const name of (await orUndefined(() => readdir("/proc"))) ?? []) {
+    const pid = Number(name)
+    if (!Number.isInteger(pid)) continue
+    const sockets = await readSockets(pid)
+    const held = sought.filter((inode) => sockets?.has(inode) === true)
+    if (held.length > 0) holders.push({ pid, command: await readCommand(pid) })
+    for (const inode of held) unseen.delete(inode)
+  }
+  return { holders, unnamed: unseen.size > 0 }
+}
+
 const isHeldOnLinux = async (where: Peer, pids: ReadonlyArray<number>): Promise<boolean | undefined> => {
   const tables = await readTables()
   const listeners = entriesAt(
@@ -213,6 +241,7 @@ const isFreeOnLinux = async (where: Peer): Promise<boolean> => {
 /** Reads the kernel's tables. Linux only. */
 export const layerProc: Layer.Layer<PortHolders> = Layer.succeed(PortHolders, {
   find: (where) => Effect.promise(() => findOnLinux(where)),
+  listeners: (port) => Effect.promise(() => listenersOnLinux(port)),
   isHeldBy: (where, pids) => Effect.promise(() => isHeldOnLinux(where, pids)),
   isFree: (where) => Effect.promise(() => isFreeOnLinux(where)),
 })
@@ -263,6 +292,14 @@ export const layerLsof: Layer.Layer<PortHolders, never, ProcessSpawner> = Layer.
         Effect.map(ask(where), ([first]) =>
           first === undefined ? undefined : { pid: first.pid, command: first.command },
         ),
+      listeners: (port) =>
+        Effect.gen(function* () {
+          const found = new Map((yield* ask({ port })).map(({ command, pid }) => [pid, { pid, command }]))
+          const unnamed =
+            found.size === 0 &&
+            (yield* Effect.promise(() => isRefusedToListen({ port, address: "127.0.0.1" })))
+          return { holders: [...found.values()], unnamed }
+        }),
       isHeldBy: (where, pids) =>
         Effect.map(ask(where), (holders) =>
           holders.length === 0 ? undefined : holders.some(({ pid }) => pids.includes(pid)),

@@ -10,10 +10,11 @@ import * as Schema from "effect/Schema"
 import * as ExitStatus from "../process/ExitStatus.js"
 import type { Process } from "../process/Process.js"
 import * as Check from "./Check.js"
+import * as Listener from "./Listener.js"
 import { ForeignServer } from "./Occupied.js"
 import * as Polling from "./Polling.js"
-import { PortHolders } from "./PortHolder.js"
-import { formatPeer, ProbeFailure, type ProbeSuccess } from "./ProbeResult.js"
+import type { PortHolders } from "./PortHolder.js"
+import { ProbeFailure, type ProbeSuccess } from "./ProbeResult.js"
 import type { AttachedProbe } from "./Prober.js"
 
 const withTail = (tail: string): string =>
@@ -87,7 +88,6 @@ export const awaitReady: (
     probe: AttachedProbe,
     options: Options = {},
   ) {
-    const holders = yield* PortHolders
     const { spec } = probe
     const timeout = Check.startTimeout(options.timeout, spec)
     const about = { pid: process.pid, command: process.command }
@@ -106,30 +106,16 @@ export const awaitReady: (
     })
     const turn = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
-    /** Who answered in the place of the process, when that is somebody else for certain. */
     const foreignAmong = (result: Either.Either<ProbeSuccess, ProbeFailure>) =>
-      Effect.gen(function* () {
-        const answered = Either.isRight(result)
-          ? result.right.peers
-          : result.left.contact === "answered"
-            ? result.left.peers.slice(0, 1)
-            : []
-        for (const peer of answered) {
-          // A table of processes that cannot be read tells nothing.
-          const members = yield* Effect.orElseSucceed(process.members, () => [])
-          const pids = members.map(({ pid }) => pid)
-          if ((yield* holders.isHeldBy(peer, pids)) !== false) continue
-          const holder = yield* holders.find(peer)
-          return new ForeignServer({
-            subject: `A check of ${formatPeer(peer)}`,
-            port: peer.port,
-            answer: `${Either.isRight(result) ? "passed, but" : "was answered, and"} not by ${process.command} (pid ${process.pid})`,
-            healthy: Either.isRight(result),
-            ...(holder && { holder }),
-          })
-        }
-        return undefined
-      })
+      Listener.foreignAmong(
+        process,
+        Either.isRight(result)
+          ? { peers: result.right.peers, healthy: true }
+          : {
+              peers: result.left.contact === "answered" ? result.left.peers.slice(0, 1) : [],
+              healthy: false,
+            },
+      )
 
     const untilReady = Effect.gen(function* () {
       if (Duration.greaterThan(spec.initialDelay, Duration.zero)) yield* Effect.sleep(spec.initialDelay)

@@ -117,6 +117,7 @@ const fakeProcess = Effect.gen(function* () {
   const process: Process = {
     pid: 42,
     identity: new ProcessIdentity({ pid: 42, startTime: "1", bootId: "b" }),
+    mark: "owner.0",
     spec,
     command: "server",
     redact: (text) => text.replaceAll("hunter2", "***"),
@@ -156,6 +157,7 @@ const holders = (answers: ReadonlyArray<boolean | undefined>) => {
   const left = [...answers]
   return Layer.succeed(PortHolder.PortHolders, {
     find: () => Effect.succeed({ pid: 7, command: "other" }),
+    listeners: () => Effect.dieMessage("nobody asks that here"),
     isHeldBy: () => Effect.sync(() => (left.length > 1 ? left.shift() : left[0])),
     isFree: () => Effect.dieMessage("nobody asks that here"),
   })
@@ -301,7 +303,7 @@ describe("waiting for a process", () => {
       yield* TestClock.adjust("100 millis")
       yield* turn
       expect((yield* Fiber.join(fiber))._tag).toBe("Right")
-    }).pipe(Effect.provide(scripted(() => Effect.void, [false, true]))),
+    }).pipe(Effect.provide(scripted(() => Effect.void, [false, false, true]))),
   )
 
   it.scoped("where the system does not tell who listens, the pass counts", () =>
