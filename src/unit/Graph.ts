@@ -340,3 +340,9 @@ export const stoppedWith = (
   }
   return graph.order.filter((name) => stopped.has(name))
 }
+
+/** These units, and instead of each target what it is made of as well; in the order of a start. */
+export const membersOf = (graph: Graph, names: Iterable<string>): ReadonlyArray<string> =>
+  reach(graph, names, ({ spec }) =>
+    spec.kind === "target" ? [...Object.keys(spec.requires), ...spec.bindsTo, ...spec.wants] : [],
+  )

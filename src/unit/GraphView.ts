@@ -1,5 +1,6 @@
 /** What depends on what, and where each is: for trees and pictures. */
 import * as Schema from "effect/Schema"
+import type { Graph } from "./Graph.js"
 import { Kind } from "./UnitSpec.js"
 import { StateName } from "./UnitStatus.js"
 
@@ -26,3 +27,22 @@ export const GraphView = Schema.Struct({
   ),
 }).annotations({ identifier: "Graph" })
 export type GraphView = typeof GraphView.Type
+
+/** The picture of a graph. */
+export const make = ({ nodes, order }: Graph, stateOf: (name: string) => StateName): GraphView => {
+  const all = order.map((name) => nodes.get(name)!)
+  const groups = new Map(
+    all.flatMap(({ group }) => (group === undefined ? [] : [[group.name, group] as const])),
+  )
+  return {
+    nodes: all.map(({ name, spec }) => ({ name, kind: spec.kind, state: stateOf(name) })),
+    edges: all.flatMap(({ edges, name, spec }): Array<GraphEdge> => [
+      ...edges.flatMap(({ condition, kind, to }) =>
+        kind === "group" ? [] : [{ from: name, to, kind, condition }],
+      ),
+      ...spec.wants.map((to) => ({ from: name, to, kind: "wants" as const })),
+      ...spec.conflicts.map((to) => ({ from: name, to, kind: "conflicts" as const })),
+    ]),
+    groups: [...groups.values()].map(({ name, strategy, units }) => ({ name, strategy, units })),
+  }
+}

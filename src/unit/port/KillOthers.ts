@@ -35,10 +35,23 @@ export interface Request {
   readonly processFilters: ReadonlyArray<string>
   /** From TERM to KILL. Default 10 s. */
   readonly grace?: Duration.Duration
-  /** The `HOLDFAST_OWNER` of this program's run. */
+}
+
+/** Whom to spare. */
+export interface Options {
+  /** The `HOLDFAST_OWNER` of this program's run: what it has started carries it. */
   readonly owner: string
   /** Every live process of every unit. Asked after those to be killed have been found, so that none is missed. */
   readonly members: Effect.Effect<ReadonlyArray<UnitProcess>, TableUnreadable>
+}
+
+/** Kills for the units of one supervisor. */
+export interface KillOthers {
+  /**
+   * Kills: TERM (and CONT), KILL after the grace, each only while it is still the process that was found. Done when all
+   * are gone, or have survived KILL for 5 s. The descendants of those that are killed are not touched.
+   */
+  readonly run: (request: Request) => Effect.Effect<KillReport, TableUnreadable>
 }
 
 const victim = {
@@ -79,12 +92,15 @@ interface Look {
   readonly unnamed: ReadonlyArray<number>
 }
 
+interface Services extends Options {
+  readonly table: Context.Tag.Service<ProcessTable>
+  readonly holders: Context.Tag.Service<PortHolders>
+}
+
 const keyOf = ({ pid, startTime }: Pick<ProcessInfo, "pid" | "startTime">): string => `${pid} ${startTime}`
 
 /** Ports first: one whose port is taken over while this looks is not blamed, as the second look tells. */
-const look = Effect.fnUntraced(function* ({ ports, processFilters }: Request) {
-  const table = yield* ProcessTable
-  const holders = yield* PortHolders
+const look = Effect.fnUntraced(function* ({ holders, table }: Services, { ports, processFilters }: Request) {
   const listeners = yield* Effect.forEach([...new Set(ports)], (port) =>
     Effect.map(holders.listeners(port), (found) => ({ ...found, port })),
   )
@@ -96,7 +112,7 @@ const look = Effect.fnUntraced(function* ({ ports, processFilters }: Request) {
   const candidates = all.flatMap((process): ReadonlyArray<Candidate> => {
     const named = processFilters.filter((name) => process.names.includes(name))
     const because = [...listens(process.pid), ...named.map((name) => `its name is ${name}`)].join(", ")
-    return because === "" ? [] : [{ ...process, command: cut(process.command), because }]
+    return because === "" ? [] : [{ ...process, because }]
   })
   const unnamed = listeners.flatMap(({ port, unnamed }) => (unnamed ? [port] : []))
   const found: Look = { all, candidates, unnamed }
@@ -107,11 +123,15 @@ const look = Effect.fnUntraced(function* ({ ports, processFilters }: Request) {
  * Those that two looks have found: whoever is about to become another program, has died between the answers of one
  * look, or has just given a port up, is in one of them only.
  */
-const lookTwice = Effect.fnUntraced(function* (request: Request, handled: ReadonlySet<string>) {
-  const first = yield* look(request)
+const lookTwice = Effect.fnUntraced(function* (
+  services: Services,
+  request: Request,
+  handled: ReadonlySet<string>,
+) {
+  const first = yield* look(services, request)
   if (first.candidates.every((one) => handled.has(keyOf(one)))) return { ...first, candidates: [] }
   const before = new Set(first.candidates.map(keyOf))
-  const second = yield* look(request)
+  const second = yield* look(services, request)
   const candidates = second.candidates.filter((one) => before.has(keyOf(one)) && !handled.has(keyOf(one)))
   return { ...second, candidates }
 })
@@ -147,8 +167,10 @@ const keepersIn = (marked: ReadonlyArray<Marked>): ReadonlySet<number> => {
 const literally = (text: string): string => text.replaceAll(/[^\w]/g, "\\$&")
 
 /** Tells who must be spared, and why. Looks after the candidates were found: whoever is one was there then. */
-const makeGuard = Effect.fnUntraced(function* ({ members, owner }: Request, all: ReadonlyArray<Named>) {
-  const table = yield* ProcessTable
+const makeGuard = Effect.fnUntraced(function* (
+  { members, owner, table }: Services,
+  all: ReadonlyArray<Named>,
+) {
   const units = new Map((yield* members).map((one) => [keyOf(one), one.unit]))
   const ours = yield* table.marked(new RegExp(`^${literally(owner)}\\.\\d+$`))
   const keepers = keepersIn(yield* table.marked(jobMark))
@@ -208,38 +230,31 @@ class Victims implements Stopping.Target {
 
 const format = ({ because, command, pid }: Victim): string => `${pid} ${command} (${because})`
 
-const victimOf = ({ because, command, pid }: Candidate): Victim => new Victim({ pid, command, because })
+const victimOf = ({ because, command, pid }: Candidate): Victim =>
+  new Victim({ pid, command: cut(command), because })
 
 /** Who starts anew what was killed, or forks in time, gets so many rounds. */
 const rounds = 3
 
-/**
- * Kills: TERM (and CONT), KILL after the grace, each only while it is still the process that was found. Done when all
- * are gone, or have survived KILL for 5 s. The descendants of those that are killed are not touched.
- */
-export const run: (
-  request: Request,
-) => Effect.Effect<KillReport, TableUnreadable, PortHolders | ProcessTable> = Effect.fn("KillOthers.run")(
-  function* (request: Request) {
-    const table = yield* ProcessTable
+const run = (services: Services, request: Request): Effect.Effect<KillReport, TableUnreadable> =>
+  Effect.gen(function* () {
     const { grace = Duration.seconds(10), unit } = request
     const killed: Array<Victim> = []
     const refused: Array<Refusal> = []
     const survived: Array<Victim> = []
     const handled = new Set<string>()
     const refuse = (candidate: Candidate, why: string) => {
-      const { because, command, pid } = candidate
-      refused.push(new Refusal({ pid, command, because, why }))
+      refused.push(new Refusal({ ...victimOf(candidate), why }))
       return Effect.logWarning(
         `killOthers of unit ${unit} spares ${format(victimOf(candidate))}, because ${why}.`,
       )
     }
     let unnamed: ReadonlyArray<number> = []
     for (let round = 0; round < rounds; round++) {
-      const seen = yield* lookTwice(request, handled)
+      const seen = yield* lookTwice(services, request, handled)
       unnamed = seen.unnamed
       if (seen.candidates.length === 0) break
-      const guard = yield* makeGuard(request, seen.all)
+      const guard = yield* makeGuard(services, seen.all)
       const condemned: Array<Candidate> = []
       for (const candidate of seen.candidates) {
         handled.add(keyOf(candidate))
@@ -251,14 +266,16 @@ export const run: (
       for (const candidate of condemned) {
         yield* Effect.logWarning(`killOthers of unit ${unit} kills ${format(victimOf(candidate))}.`)
       }
-      const victims = new Victims(table, condemned)
+      const victims = new Victims(services.table, condemned)
       const deadline = Stopping.after(yield* Clock.currentTimeNanos, grace)
       const stop = yield* Stopping.run(victims, new Stopping.Stopping("SIGTERM", deadline), condemned[0]!.pid)
       const survivors = new Set(stop.survivors.map(({ pid }) => pid))
+      const reached = new Set(stop.escapees)
       for (const candidate of condemned) {
         if (victims.forbidden.has(candidate.pid)) yield* refuse(candidate, "it is another user's")
         else if (survivors.has(candidate.pid)) survived.push(victimOf(candidate))
-        else killed.push(victimOf(candidate))
+        // Else it had ended by itself.
+        else if (reached.has(candidate.pid)) killed.push(victimOf(candidate))
       }
     }
     for (const one of survived) {
@@ -269,7 +286,11 @@ export const run: (
         `killOthers of unit ${unit}: somebody whom the system does not name listens on port ${unnamed.join(", ")}. It may be another user's.`,
       )
     }
-    const report: KillReport = { killed, refused, survived, unnamed }
-    return report
-  },
-)
+    return { killed, refused, survived, unnamed }
+  })
+
+/** For the units of one supervisor. */
+export const make = (options: Options): Effect.Effect<KillOthers, never, PortHolders | ProcessTable> =>
+  Effect.map(Effect.all([ProcessTable, PortHolders]), ([table, holders]) => ({
+    run: Effect.fn("KillOthers.run")((request: Request) => run({ ...options, table, holders }, request)),
+  }))

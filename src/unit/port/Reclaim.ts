@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import { PortHolders } from "../../probe/PortHolder.js"
 import { lineageVariable } from "../../process/Environment.js"
 import { ForeignGroup } from "../../process/ForeignGroup.js"
+import { cut } from "../../process/Kill.js"
 import type { Redact } from "../../process/Mask.js"
 import { StopReport } from "../../process/Process.js"
 import { isSame, type ProcessIdentity } from "../../process/ProcessIdentity.js"
@@ -101,7 +102,7 @@ const plain: Redact = (text) => text
 
 /** `node server.js (pid 4711), generation 3 of unit web`. */
 const format = ({ command, generation, process, unit }: InstanceRecord): string =>
-  `${command} (pid ${process.pid}), generation ${generation} of unit ${unit}`
+  `${cut(command)} (pid ${process.pid}), generation ${generation} of unit ${unit}`
 
 /**
  * For one root, which one program has at a time. A stop that has begun goes on though its caller is interrupted, until
@@ -196,19 +197,19 @@ export const make = (
         return new Reclaimed({ unit, generation, pid: process.pid, command, stop })
       })
 
-    /** By mark: one stop of each, whoever asks for it. */
+    /** One stop of each, whoever asks for it: a second TERM makes many programs drop what they are about to save. */
     const stopping = new Map<string, Fiber.Fiber<Reclaimed>>()
     const stop = (stray: Stray): Effect.Effect<Reclaimed> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.suspend(() => {
-          const { mark } = stray.record
-          const known = stopping.get(mark)
+          const key = `${stray.record.unit} ${stray.record.mark}`
+          const known = stopping.get(key)
           if (known !== undefined) return restore(Fiber.join(known))
           return carryOut(stray).pipe(
             Effect.interruptible,
-            Effect.ensuring(Effect.sync(() => stopping.delete(mark))),
+            Effect.ensuring(Effect.sync(() => stopping.delete(key))),
             Effect.forkIn(scope),
-            Effect.tap((fiber) => Effect.sync(() => stopping.set(mark, fiber))),
+            Effect.tap((fiber) => Effect.sync(() => stopping.set(key, fiber))),
             Effect.flatMap((fiber) => restore(Fiber.join(fiber))),
           )
         }),

@@ -1,0 +1,82 @@
+/** A unit as it is shown, out of its state and what is known of its instance. */
+import * as Mask from "../../process/Mask.js"
+import type { UnitState } from "../UnitState.js"
+import type { FailureStatus, UnitStatus } from "../UnitStatus.js"
+import * as Phases from "./Phases.js"
+import * as Ports from "./Ports.js"
+import type { PortOf } from "./Ports.js"
+import type { UnitContext } from "./UnitContext.js"
+
+/** What a unit's history adds to its state. */
+export interface History {
+  /** Since when it is in its phase, in milliseconds since the epoch. */
+  since: number
+  failure: FailureStatus | undefined
+}
+
+const ownershipOf = ({ kind }: UnitContext["spec"], { adopted }: UnitState): UnitStatus["ownership"] =>
+  kind === "external" || adopted
+    ? "external"
+    : kind === "service" || kind === "oneshot"
+      ? "launched"
+      : undefined
+
+/** What it runs, as it may be shown. */
+const commandOf = ({ facts, spec }: UnitContext, port: number | undefined, portOf: PortOf) => {
+  if (spec.command === undefined) return undefined
+  if (facts.process !== undefined) return facts.process.command
+  const redact = Mask.make(spec.mask, { ...process.env, ...Ports.variablesOf(spec, port, portOf) })
+  return Mask.formatCommand(Ports.commandOf(spec, port, portOf), redact)
+}
+
+/** Where it answers, as far as its spec says so. */
+const urlOf = ({ spec }: UnitContext, port: number | undefined): string | undefined => {
+  if (spec.url !== undefined) return spec.url
+  const { http } = spec.readiness ?? spec.liveness ?? spec.startup ?? {}
+  if (http === undefined) return undefined
+  if (http.url !== undefined) return new URL(http.url).origin
+  const at = http.port ?? port
+  const host = http.host ?? spec.host ?? "localhost"
+  return at === undefined ? undefined : `http://${host.includes(":") ? `[${host}]` : host}:${at}`
+}
+
+/** Leaves out what is undefined. */
+const defined = <A extends object>(fields: A): { [K in keyof A]: Exclude<A[K], undefined> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never
+
+/** The status of a unit. */
+export const make = (
+  context: UnitContext,
+  state: UnitState,
+  history: History,
+  portOf: PortOf,
+): UnitStatus => {
+  const { facts, name, spec } = context
+  const { phase } = state
+  const port = portOf(name)
+  return {
+    name,
+    kind: spec.kind,
+    state: Phases.nameOf(state),
+    desired: state.desired,
+    since: history.since,
+    generation: state.generation,
+    failures: state.failures,
+    restarts: state.restarts,
+    outputs: facts.outputs,
+    ...defined({
+      description: spec.description,
+      reason: Phases.reasonOf(state),
+      ownership: ownershipOf(spec, state),
+      pid: state.live && !state.adopted ? facts.process?.pid : undefined,
+      startedAt: facts.startedAt,
+      readyAt: facts.readyAt,
+      restartAt: phase._tag === "Backoff" ? phase.until : undefined,
+      end: state.end === undefined ? undefined : Phases.endStatus(state.end),
+      failure: state.failure === undefined ? undefined : history.failure,
+      port,
+      url: urlOf(context, port),
+      command: commandOf(context, port, portOf),
+    }),
+  }
+}
