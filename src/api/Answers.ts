@@ -7,7 +7,11 @@ import { StateName } from "../job/JobState.js"
 import { schemaVersion } from "./ApiError.js"
 import { StreamName } from "./Params.js"
 
-const answer = <Type extends string, Fields extends Schema.Struct.Fields>(type: Type, fields: Fields) =>
+/** The form of an answer that is no error. */
+export const answer = <Type extends string, Fields extends Schema.Struct.Fields>(
+  type: Type,
+  fields: Fields,
+) =>
   Schema.Struct({
     schema_version: Schema.Literal(schemaVersion),
     ok: Schema.Literal(true),
@@ -18,7 +22,7 @@ const answer = <Type extends string, Fields extends Schema.Struct.Fields>(type: 
 const maybe = Schema.optional
 
 /** A time by RFC 3339 in UTC, with milliseconds. */
-const Time = Schema.String.annotations({ jsonSchema: { type: "string", format: "date-time" } })
+export const Time = Schema.String.annotations({ jsonSchema: { type: "string", format: "date-time" } })
 
 const Bytes = Schema.NonNegativeInt
 
@@ -86,6 +90,13 @@ export const Health = answer("health", { version: Schema.String, pid: Schema.Int
   identifier: "Health",
 })
 export type Health = typeof Health.Type
+
+/** `POST /shutdown`. */
+export const ShuttingDown = answer("shutdown", {
+  /** The daemon's: when there is no such process any more, it has ended. */
+  pid: Schema.Int,
+}).annotations({ identifier: "ShuttingDown" })
+export type ShuttingDown = typeof ShuttingDown.Type
 
 /** The ends of a job's logs, as part of another answer. */
 export const Snapshot = Schema.Struct(tailFields).annotations({ identifier: "Snapshot" })

@@ -10,18 +10,16 @@ import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import * as Answers from "./Answers.js"
 import { answered } from "./ApiError.js"
+import { describe, EventStream } from "./Describe.js"
 import { ExecRequest, Millis } from "./ExecRequest.js"
 import * as Params from "./Params.js"
+import { Units } from "./UnitApi.js"
 
 const { maybe } = Params
-const describe = (summary: string, description?: string) => OpenApi.annotations({ summary, description })
 
 const notFound = answered(404, "No such job.")
 const ambiguous = answered(409, "Several jobs begin so.")
 const diskFull = answered(507, "The disk is full. Retryable.")
-
-/** Server-sent events, which the derived client does not read: see `Follow`. */
-const EventStream = HttpApiSchema.Text({ contentType: "text/event-stream" })
 
 const Exec = HttpApiEndpoint.post("exec", "/exec")
   .setPayload(ExecRequest)
@@ -328,12 +326,30 @@ class Jobs extends HttpApiGroup.make("jobs", { topLevel: true })
   .add(DeleteGroup)
   .annotateContext(OpenApi.annotations({ description: "Run commands and look after them." })) {}
 
+const Shutdown = HttpApiEndpoint.post("shutdown", "/shutdown")
+  .setUrlParams(
+    Schema.Struct({
+      grace_ms: maybe(
+        Params.Millis,
+        "From a unit's stop signal to KILL, in milliseconds. Default: each unit's own.",
+      ),
+    }),
+  )
+  .addSuccess(Answers.ShuttingDown)
+  .annotateContext(
+    describe(
+      "End the daemon",
+      "Units stop, each before what it depends on; jobs go on. Answers before it has ended.",
+    ),
+  )
+
 /** About the daemon itself. */
 class Daemon extends HttpApiGroup.make("daemon", { topLevel: true })
   .add(Health)
   .add(Events)
   .add(FollowEvents)
   .add(Metrics)
+  .add(Shutdown)
   .add(Document)
   .add(Docs)
   .annotateContext(OpenApi.annotations({ description: "About the daemon itself." })) {}
@@ -345,8 +361,9 @@ const Empty = Object.assign(HttpApi.make("holdfast"), {
 
 /** The whole contract. */
 export const Api = Empty.add(Jobs)
+  .add(Units)
   .add(Daemon)
-  .addError(answered(400, "The request is wrong, or does not fit the job's state."))
+  .addError(answered(400, "The request is wrong, or does not fit the state of what it is about."))
   .addError(answered(401, "No token, or not the right one."))
   .addError(answered(403, "The Host is not this daemon's, or the Origin is foreign."))
   .addError(answered(408, "The request did not arrive in time. Retryable."))

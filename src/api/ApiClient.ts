@@ -17,6 +17,7 @@ import * as ApiError from "./ApiError.js"
 import * as Follow from "./Follow.js"
 import type { Endpoint } from "./Routes.js"
 import * as Transport from "./Transport.js"
+import * as UnitFollow from "./UnitFollow.js"
 
 /** What answered is not this API, or another version of it. */
 export class UnexpectedAnswer extends Schema.TaggedError<UnexpectedAnswer>()("UnexpectedAnswer", {
@@ -47,7 +48,7 @@ type RequestOf<E> =
     ? HttpApiEndpoint.HttpApiEndpoint.ClientRequest<Path, UrlParams, Payload, Headers, false>
     : never
 
-type Plain = Exclude<Endpoint, { readonly name: "follow" | "followEvents" }>
+type Plain = Exclude<Endpoint, { readonly name: "follow" | "followEvents" | "followUnit" }>
 
 /** A method for every endpoint, by its name in the contract: `status({ path: { id } })`. */
 export type Methods = {
@@ -63,6 +64,14 @@ export interface Service extends Methods {
    * to again, at the address that it has then, and nothing is missed and nothing comes twice.
    */
   readonly follow: (id: string, options?: Follow.Options) => Stream.Stream<Follow.Followed, ClientError>
+  /**
+   * A unit's output as it comes, and how much of it was missed where it could not be kept. When the daemon goes away it is
+   * connected to again, as by `follow`. Fails with `unit_not_found` when there is no such unit any more.
+   */
+  readonly followUnit: (
+    name: string,
+    options?: UnitFollow.Options,
+  ) => Stream.Stream<UnitFollow.Followed, ClientError>
 }
 
 /** Speaks with a daemon. */
@@ -162,6 +171,7 @@ export const make = (
         ]),
       ) as unknown as Methods),
       follow: (id, options) => Follow.make(agent, locate, id, options),
+      followUnit: (name, options) => UnitFollow.make(agent, locate, name, options),
     }
   })
 

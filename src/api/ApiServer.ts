@@ -1,4 +1,7 @@
-/** The daemon's HTTP server: serves the contract over a `JobRunner`, at a port of this machine or a Unix socket. */
+/**
+ * The daemon's HTTP server: serves the contract over a `JobRunner`, at a port of this machine or a Unix socket; and over
+ * a `Supervisor` and a `PlanSource`, if there are any when it is made.
+ */
 import { createServer } from "node:http"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -10,12 +13,15 @@ import type * as Scope from "effect/Scope"
 import type { EventLog } from "../event/EventLog.js"
 import { JobRunner } from "../job/JobRunner.js"
 import type { PortHolders } from "../probe/PortHolder.js"
+import type { StopOptions } from "../unit/SupervisorService.js"
+import * as ApiError from "./ApiError.js"
 import * as Bind from "./Bind.js"
 import * as EventHandlers from "./EventHandlers.js"
 import * as Handlers from "./Handlers.js"
 import * as Listener from "./Listener.js"
 import * as Present from "./Present.js"
 import * as Token from "./Token.js"
+import * as UnitHandlers from "./UnitHandlers.js"
 
 /** How to serve. */
 export interface Options {
@@ -27,6 +33,11 @@ export interface Options {
   readonly version: string
   /** The text of `GET /metrics`. */
   readonly metrics: Effect.Effect<string>
+  /**
+   * What `POST /shutdown` does: it makes the program end, and does not wait for that. Default: the program cannot be
+   * ended through the API.
+   */
+  readonly shutdown?: ((options: StopOptions) => Effect.Effect<void>) | undefined
   /** How long headers may take to arrive. Default 10 s. */
   readonly headersTimeout?: Duration.DurationInput | undefined
   /** How long nothing may come of a body. Default 10 s. */
@@ -55,6 +66,11 @@ const mostConnections = 10_000
 /** How often Node looks for requests that have not arrived in time, in milliseconds. */
 const lookEvery = 500
 
+const cannotEnd = ApiError.make(
+  "invalid_state",
+  "The program that serves this API cannot be ended through it; end it in the way that it was started.",
+)
+
 const millis = (length: Duration.DurationInput | undefined, otherwise: Duration.DurationInput): number =>
   Duration.toMillis(length ?? otherwise)
 
@@ -78,6 +94,7 @@ export const make: (
 
   const stopping = yield* Deferred.make<void>()
   const jobs = yield* Handlers.make(stopping)
+  const units = yield* UnitHandlers.make(stopping)
   const events = yield* EventHandlers.make(stopping)
   const requestTimeout = millis(options.requestTimeout, "60 seconds")
   const server = createServer({
@@ -94,9 +111,15 @@ export const make: (
     rules: { token, host: place._tag === "Tcp" ? place.host : undefined },
     handlers: {
       ...jobs,
+      ...units,
       ...events,
       health: () => Effect.succeed({ ...Present.head("health"), version: options.version, pid: process.pid }),
       metrics: () => options.metrics,
+      shutdown: Effect.fnUntraced(function* ({ urlParams: { grace_ms: grace } }) {
+        if (options.shutdown === undefined) return yield* cannotEnd
+        yield* options.shutdown(grace === undefined ? {} : { grace: Duration.millis(grace) })
+        return { ...Present.head("shutdown"), pid: process.pid }
+      }),
       openapi: () =>
         Effect.map(
           Effect.promise(() => import("./Document.js")),

@@ -34,6 +34,9 @@ const retry = 1_000
 export const write = (event: string, id: string | undefined, data: unknown): string =>
   `event: ${event}\n${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
 
+/** Where a reader is before the first event: no event itself, but what a client goes on from that is cut off. */
+export const place = (id: number): string => `id: ${id}\n\n`
+
 /** The events with a comment before them and whenever nothing else has come for a while; faults become events. */
 export const alive = <R>(
   events: Stream.Stream<string, ApiError.ApiError, R>,

@@ -11,10 +11,12 @@ export interface ServerEvent {
 
 /** Turns the bytes of a stream of events into events, whatever pieces they come in. */
 export class EventStreamReader {
+  /** Where the stream was after all that is whole, with or without an event: what to go on with. */
+  id: string | undefined
   private readonly decoder = new StringDecoder("utf8")
   private rest = ""
   private event = "message"
-  private id: string | undefined
+  private nextId: string | undefined
   private data: Array<string> = []
 
   /** The events that are whole after these bytes. */
@@ -34,6 +36,7 @@ export class EventStreamReader {
 
   private line(line: string, found: Array<ServerEvent>): void {
     if (line === "") {
+      this.id = this.nextId
       if (this.data.length > 0) found.push({ event: this.event, id: this.id, data: this.data.join("\n") })
       this.event = "message"
       this.data = []
@@ -44,6 +47,6 @@ export class EventStreamReader {
     const value = colon === -1 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1)
     if (name === "data") this.data.push(value)
     else if (name === "event") this.event = value
-    else if (name === "id") this.id = value
+    else if (name === "id") this.nextId = value
   }
 }

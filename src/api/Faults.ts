@@ -1,4 +1,4 @@
-/** What the errors of jobs and of the event log are called on the wire. */
+/** What the errors of jobs, of units and of the event log are called on the wire. */
 import type { InvalidJobId } from "../job/JobId.js"
 import type { InvalidTransition } from "../job/JobRecord.js"
 import type { InputClosed, LogUnusable } from "../job/RunnerError.js"
@@ -12,10 +12,18 @@ import type {
 import type { NoDescriptorLeft } from "../output/LogError.js"
 import { InvalidSpec } from "../process/InvalidSpec.js"
 import type { TableUnreadable } from "../process/ProcessTable.js"
+import type {
+  SupervisorClosed,
+  UnitHasNoProcess,
+  UnitNotFound,
+  UnitNotStarted,
+  UnitNotStopped,
+} from "../unit/SupervisorError.js"
 import * as ApiError from "./ApiError.js"
 import { wireName } from "./ExecRequest.js"
+import type { PlanRefused } from "./PlanSource.js"
 
-/** What a use of the job runner, or of the event log, may fail with. */
+/** What a use of the job runner, of the supervisor, or of the event log may fail with. */
 export type Fault =
   | InvalidSpec
   | InvalidJobId
@@ -29,6 +37,12 @@ export type Fault =
   | StoreError
   | TableUnreadable
   | NoDescriptorLeft
+  | UnitNotFound
+  | UnitNotStarted
+  | UnitNotStopped
+  | UnitHasNoProcess
+  | SupervisorClosed
+  | PlanRefused
 
 const codeOf = (fault: Fault): ApiError.ErrorCode => {
   switch (fault._tag) {
@@ -39,15 +53,25 @@ const codeOf = (fault: Fault): ApiError.ErrorCode => {
     case "InputClosed":
     case "JobNotEnded":
     case "SecretsErased":
+    case "UnitHasNoProcess":
       return "invalid_state"
     case "JobNotFound":
       return "job_not_found"
+    case "UnitNotFound":
+      return "unit_not_found"
+    case "UnitNotStarted":
+      return "unit_not_started"
+    case "UnitNotStopped":
+      return "unit_not_stopped"
+    case "PlanRefused":
+      return "config_invalid"
     case "AmbiguousJobId":
       return "ambiguous_job_id"
     case "LogUnusable":
       return fault.isRequest ? "invalid_request" : "internal_error"
     case "TableUnreadable":
     case "NoDescriptorLeft":
+    case "SupervisorClosed":
       return "unavailable"
     case "StoreFull":
       return "store_full"

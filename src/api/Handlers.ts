@@ -8,7 +8,6 @@ import { type JobRecord, hasEnded } from "../job/JobRecord.js"
 import { JobRunner } from "../job/JobRunner.js"
 import type { KillOptions, Service, WaitOptions } from "../job/JobRunnerService.js"
 import { InvalidSpec } from "../process/InvalidSpec.js"
-import * as Signal from "../process/Signal.js"
 import type * as Answers from "./Answers.js"
 import * as ApiError from "./ApiError.js"
 import * as ExecRequest from "./ExecRequest.js"
@@ -16,11 +15,13 @@ import { type Fault, toApiError } from "./Faults.js"
 import * as LogHandlers from "./LogHandlers.js"
 import * as Present from "./Present.js"
 import type { Handlers } from "./Routes.js"
+import * as SignalName from "./SignalName.js"
+import type { UnitHandlers } from "./UnitHandlers.js"
 
 /** Those of everything about jobs. */
 export type JobHandlers = Omit<
   Handlers,
-  "events" | "followEvents" | "health" | "metrics" | "openapi" | "docs"
+  keyof UnitHandlers | "events" | "followEvents" | "health" | "metrics" | "shutdown" | "openapi" | "docs"
 >
 
 const refuse = (message: string) => Effect.fail(ApiError.make("invalid_request", message))
@@ -34,8 +35,6 @@ const stoppingNow = ApiError.make(
   "unavailable",
   "The daemon is stopping; the job goes on. Ask again when it is back.",
 )
-
-const short = (signal: string): string => signal.replace(/^SIG/, "")
 
 const isBase64 = (text: string): boolean => /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/.test(text)
 
@@ -141,12 +140,7 @@ const wait = (runner: Service, stopping: Effect.Effect<void>): JobHandlers["wait
 
 const kill = (runner: Service): JobHandlers["kill"] =>
   Effect.fnUntraced(function* ({ path, payload, urlParams }) {
-    const name = payload.signal ?? urlParams.signal ?? "TERM"
-    const signal = Signal.parse(name)
-    if (signal === undefined) {
-      const shown = JSON.stringify(name.length > 40 ? `${name.slice(0, 40)}…` : name)
-      return yield* refuse(`There is no signal ${shown}; give one by name, such as TERM, INT, HUP or KILL.`)
-    }
+    const signal = yield* SignalName.read(payload.signal ?? urlParams.signal ?? "TERM")
     const options: KillOptions = {
       signal,
       escalate: payload.escalate ?? urlParams.escalate,
@@ -157,8 +151,8 @@ const kill = (runner: Service): JobHandlers["kill"] =>
     return {
       ...Present.head("kill"),
       ...Present.identified(report.record),
-      signal: short(report.signal),
-      sent: (stop?.sent ?? []).map(short),
+      signal: SignalName.short(report.signal),
+      sent: (stop?.sent ?? []).map(SignalName.short),
       escalated: stop?.escalated ?? false,
       escapees: stop?.escapees ?? [],
       elapsed_ms: stop?.elapsedMillis ?? 0,

@@ -103,9 +103,13 @@ const closing = ApiError.make("unavailable", "The daemon is stopping. Try again 
 /** Waits until a reader has taken what it was sent; done too when it is gone. */
 const drained = (response: ServerResponse): Effect.Effect<void> =>
   Effect.async((resume) => {
-    const done = () => resume(Effect.void)
-    response.once("drain", done).once("close", done)
-    return Effect.sync(() => response.off("drain", done).off("close", done))
+    const leave = () => response.off("drain", done).off("close", done)
+    const done = () => {
+      leave()
+      resume(Effect.void)
+    }
+    response.on("drain", done).on("close", done)
+    return Effect.sync(leave)
   })
 
 const stream = (response: ServerResponse, { pieces }: Routes.Streamed, contentType: string) =>

@@ -7,6 +7,8 @@ import { GroupName } from "../job/JobSpec.js"
 import * as JobLimits from "../job/JobLimits.js"
 import { StateName } from "../job/JobState.js"
 import * as Limits from "../output/Limits.js"
+import * as UnitSpec from "../unit/UnitSpec.js"
+import * as UnitStatus from "../unit/UnitStatus.js"
 
 /** A field that may be left out, with what the documents say of it. */
 export const maybe = <S extends Schema.Schema.All>(schema: S, description?: string): Schema.optional<S> =>
@@ -70,6 +72,12 @@ export const Attempt = whole(1, 1_000_000, "attempts")
 export const PageSize = whole(1, 1_000, "entries")
 /** A place in the event log. */
 export const EventCursor = whole(0, Number.MAX_SAFE_INTEGER, "events")
+/** A place in a unit's output. */
+export const LineCursor = whole(0, Number.MAX_SAFE_INTEGER, "lines")
+/** How many lines of a unit's output. */
+export const UnitLines = whole(0, 10_000, "lines")
+/** How many lines of a unit's output a page has. */
+export const LinePage = whole(1, 10_000, "lines")
 /** Yes or no. */
 export const Flag = flag
 
@@ -120,6 +128,16 @@ export const States = list(StateName, `states: ${StateName.literals.join(", ")}`
   type: "string",
   enum: StateName.literals,
 })
+/** Names of a unit's states. */
+export const UnitStates = list(UnitStatus.StateName, `states: ${UnitStatus.StateName.literals.join(", ")}`, {
+  type: "string",
+  enum: UnitStatus.StateName.literals,
+})
+/** Kinds of units. */
+export const UnitKinds = list(UnitSpec.Kind, `kinds: ${UnitSpec.Kind.literals.join(", ")}`, {
+  type: "string",
+  enum: UnitSpec.Kind.literals,
+})
 /** Words of any kind. */
 export const Words = list(Schema.NonEmptyString, "words, none of them empty", {
   type: "string",
@@ -162,6 +180,21 @@ export const Cursor: Schema.Schema<Place, string> = fromText(
 
 /** The name of a group in a path. */
 export const GroupPath = Schema.Struct({ name: GroupName })
+
+const UnitName = UnitSpec.UnitName.annotations({
+  jsonSchema: { type: "string", pattern: "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$" },
+})
+
+/** The name of a unit in a path. */
+export const UnitPath = Schema.Struct({ name: UnitName })
+
+const unitNames = { message: () => "expected a list of units' names, at least one" }
+
+/** Units by name. */
+export const UnitNames = Schema.Array(UnitName)
+  .annotations(unitNames)
+  .pipe(Schema.minItems(1))
+  .annotations(unitNames)
 
 /** One of a job's two logs. */
 export const StreamName = Schema.Literal("stdout", "stderr")

@@ -16,7 +16,8 @@ export const head = <Type extends string>(type: Type) => ({
 /** A time by RFC 3339 in UTC. */
 export const time = (millis: number): string => new Date(millis).toISOString()
 
-const maybeTime = (millis: number | undefined): string | undefined =>
+/** {@link time}, where there is one. */
+export const maybeTime = (millis: number | undefined): string | undefined =>
   millis === undefined ? undefined : time(millis)
 
 /** How a state, or the end of an attempt, came about. */

@@ -145,7 +145,7 @@ const routeOf = (endpoint: HttpApiEndpoint.HttpApiEndpoint.AnyWithProps): Route 
 }
 
 /** What may take for ever: a HEAD, which is answered with nothing of it, would only hang. */
-const lasting: ReadonlySet<Endpoint["name"]> = new Set(["wait", "follow", "followEvents"])
+const lasting: ReadonlySet<Endpoint["name"]> = new Set(["wait", "follow", "followEvents", "followUnit"])
 
 const takesHead = (method: string, route: Route): boolean => method === "GET" && !lasting.has(route.name)
 
@@ -155,14 +155,29 @@ interface Shape {
   readonly methods: Map<string, Route>
 }
 
-/** By the first segment of the path and the number of segments: the contract has one shape for each. */
+interface Parts {
+  /** The path without its second segment, and without the slash at its beginning. */
+  readonly key: string
+  readonly second: string | undefined
+}
+
+/** Cuts the second segment out of a path: only there may the contract have a parameter. */
+const partsOf = (path: string): Parts => {
+  const begin = path.indexOf("/", 1) + 1
+  if (begin === 0) return { key: path.slice(1), second: undefined }
+  const slash = path.indexOf("/", begin)
+  const end = slash === -1 ? path.length : slash
+  // The slashes around it stay: they tell `/jobs/ID` from `/jobs`.
+  return { key: path.slice(1, begin) + path.slice(end), second: path.slice(begin, end) }
+}
+
+/** By the path without its second segment, which the contract has one form of for each. */
 const shapes = new Map<string, Shape>()
 
 HttpApi.reflect(Api, {
   onGroup: () => undefined,
   onEndpoint: ({ endpoint }) => {
-    const [, first, second] = endpoint.path.split("/")
-    const key = `${first}/${second === undefined ? 1 : 2}`
+    const { key, second } = partsOf(endpoint.path)
     const shape = shapes.get(key) ?? { second, methods: new Map<string, Route>() }
     shape.methods.set(
       endpoint.method,
@@ -177,14 +192,12 @@ const badPath: Found = { _tag: "BadPath" }
 
 /** What a method and a path (without its query) lead to. HEAD goes where GET does, if that is soon over. */
 export const find = (method: string, path: string): Found => {
-  const slash = path.indexOf("/", 1)
-  const first = slash === -1 ? path.slice(1) : path.slice(1, slash)
-  const rest = slash === -1 ? undefined : path.slice(slash + 1)
-  // An empty name is still a name, and a wrong one.
-  const shape = shapes.get(`${first}/${rest === undefined ? 1 : 2}`)
-  if (shape === undefined || rest?.includes("/") === true) return nothing
+  const { key, second } = partsOf(path)
+  const shape = shapes.get(key)
+  if (shape === undefined) return nothing
   const parameter = shape.second?.startsWith(":") === true ? shape.second.slice(1) : undefined
-  if (parameter === undefined && rest !== shape.second) return nothing
+  // An empty name is still a name, and a wrong one.
+  if (parameter === undefined && second !== shape.second) return nothing
   const route = shape.methods.get(method === "HEAD" ? "GET" : method)
   if (route === undefined || (method === "HEAD" && lasting.has(route.name)))
     return {
@@ -193,9 +206,9 @@ export const find = (method: string, path: string): Found => {
         .flatMap(([one, to]) => (takesHead(one, to) ? [one, "HEAD"] : [one]))
         .join(", "),
     }
-  if (parameter === undefined || rest === undefined) return { _tag: "Route", route, parameters: {} }
+  if (parameter === undefined || second === undefined) return { _tag: "Route", route, parameters: {} }
   try {
-    return { _tag: "Route", route, parameters: { [parameter]: decodeURIComponent(rest) } }
+    return { _tag: "Route", route, parameters: { [parameter]: decodeURIComponent(second) } }
   } catch {
     return badPath
   }

@@ -2,11 +2,14 @@
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { join } from "node:path"
+import * as HttpApi from "@effect/platform/HttpApi"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Access from "../../src/api/Access.js"
+import { Api } from "../../src/api/Api.js"
 import * as Token from "../../src/api/Token.js"
 import { type Asking, serve, temporary } from "./support.js"
+import { fakeUnits } from "./units.js"
 
 const exec: Asking = { method: "POST", body: { command: ["true"] } }
 const withHeaders = (headers: Record<string, string>, asking: Asking = {}): Asking => ({ ...asking, headers })
@@ -36,6 +39,41 @@ describe("access", () => {
       })
       expect(refused.text).not.toContain(token)
       expect((yield* ask("/jobs")).body.jobs).toEqual([])
+    }),
+  )
+
+  it.scopedLive("is judged before anything else, for every endpoint there is", () =>
+    Effect.gen(function* () {
+      const units = yield* fakeUnits()
+      units.set("web", { pid: 77 })
+      const { ask, root } = yield* serve({
+        supervisor: units.service,
+        shutdown: () => Effect.dieMessage("Nobody was let in."),
+      })
+      const endpoints: Array<readonly [method: string, path: string]> = []
+      HttpApi.reflect(Api, {
+        onGroup: () => undefined,
+        onEndpoint: ({ endpoint: { method, path } }) => {
+          const name = path.startsWith("/units/") ? "web" : "01HZX3V9Q4R8N7C2M5K6J1T0WB"
+          endpoints.push([method, path.replace(/:\w+/, name)])
+        },
+      })
+      expect(endpoints.filter(([, path]) => path.startsWith("/units")).length).toBeGreaterThan(9)
+      for (const [method, path] of endpoints) {
+        const asking = path === "/units" && method === "POST" ? { body: { action: "stop" } } : { method }
+        const refused: ReadonlyArray<readonly [Asking, number, string]> = [
+          [withHeaders({ host: "evil.example" }, asking), 403, "forbidden"],
+          [withHeaders({ origin: "https://evil.example" }, asking), 403, "forbidden"],
+          [withHeaders({ "sec-fetch-site": "cross-site" }, asking), 403, "forbidden"],
+          ...(path === "/health" ? [] : ([[{ ...asking, token: null }, 401, "unauthorized"]] as const)),
+        ]
+        for (const [given, status, code] of refused) {
+          const reply = yield* ask(path, given)
+          expect([method, path, reply.status, reply.body.error.code]).toEqual([method, path, status, code])
+        }
+      }
+      expect(units.calls).toEqual([])
+      expect(fs.readdirSync(root)).toEqual(["token"])
     }),
   )
 

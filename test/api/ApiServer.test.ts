@@ -145,9 +145,10 @@ describe("the documents", () => {
       expect(spec).toMatchObject({ openapi: "3.1.0", info: { title: "Holdfast", version: "1.2.3" } })
       expect(Object.keys(spec.paths).sort()).toEqual(
         [
-          "/docs /events /events/follow /exec /follow/{id} /gc /groups /groups/{name} /health /jobs /jobs/{id} /kill/{id}",
-          "/leftovers /log/{id} /metrics /openapi.json /restart/{id} /start/{id} /status/{id} /stdin/{id} /tail/{id} /wait/{id}",
-          "/why/{id}",
+          "/docs /events /events/follow /exec /follow/{id} /gc /graph /groups /groups/{name} /health /jobs /jobs/{id}",
+          "/kill/{id} /leftovers /log/{id} /metrics /openapi.json /reload /restart/{id} /shutdown /start/{id} /status/{id}",
+          "/stdin/{id} /tail/{id} /units /units/{name} /units/{name}/follow /units/{name}/kill /units/{name}/logs",
+          "/units/{name}/restart /units/{name}/start /units/{name}/stop /units/{name}/why /wait/{id} /why/{id}",
         ]
           .join(" ")
           .split(" "),
@@ -195,6 +196,14 @@ describe("the documents", () => {
           expect.objectContaining({ description: expect.stringMatching(/^[A-Z].*\.$/) }),
         ])
       expect(spec.paths["/status/{id}"].get.responses).toHaveProperty("409")
+      const acting = ["/units", "/units/{name}/start", "/units/{name}/restart"]
+      for (const path of acting) expect(spec.paths[path].post.responses).toHaveProperty("409")
+      for (const [path, { get, post }] of Object.entries<Record<string, { responses: object }>>(spec.paths))
+        if (path.startsWith("/units/")) expect((get ?? post)!.responses).toHaveProperty("404")
+      expect(spec.paths["/units/{name}"].get.parameters[0].schema.pattern).toMatch(/^\^\[A-Z/)
+      expect(spec.components.schemas.ApiError.properties.error.properties.code.enum).toContain(
+        "unit_not_started",
+      )
       expect(JSON.stringify(spec)).not.toContain("HttpApiDecodeError")
     }),
   )

@@ -6,6 +6,7 @@ import * as JsonFault from "../../src/api/JsonFault.js"
 import { StoreFull } from "../../src/job/StoreError.js"
 import { InvalidSpec } from "../../src/process/InvalidSpec.js"
 import { type Asking, type Reply, serve } from "./support.js"
+import { fakeUnits } from "./units.js"
 
 const expectError = (reply: Reply, status: number, code: string, message: RegExp | string) => {
   expect(reply.body).toEqual({
@@ -225,6 +226,170 @@ const cases: ReadonlyArray<Case> = [
   ["nothing for stdin", `/stdin/${id}`, body({}), 400, "invalid_request", /nothing to do/],
   ["wrong base64", `/stdin/${id}`, body({ base64: "*" }), 400, "invalid_request", /base64/],
   ["a gc without a limit", "/gc", body({}), 400, "invalid_request", /no limit/],
+  ...["", "..", ".web", "-web", "we b", "a/b", "wéb", "x".repeat(65), "web\n", "\0"].flatMap((name) =>
+    ["", "/why", "/logs", "/follow"].map((what): Case => {
+      const path = `/units/${encodeURIComponent(name)}${what}`
+      return [
+        path,
+        path,
+        {},
+        400,
+        "invalid_request",
+        /^The path cannot be used\. name: got .*; expected a unit's name: /,
+      ]
+    }),
+  ),
+  ...["/start", "/stop", "/restart", "/kill"].map((what): Case => [
+    `a bad name with ${what}`,
+    `/units/..%2fweb${what}`,
+    post,
+    400,
+    "invalid_request",
+    /name: got "\.\.\/web"; expected a unit's name/,
+  ]),
+  ["a unit that is wrongly encoded", "/units/%zz/start", post, 400, "invalid_request", /percent-encoded/],
+  ["half a character", "/units/%c3/why", {}, 400, "invalid_request", /percent-encoded/],
+  ["a slash behind a unit", "/units/web/", {}, 404, "not_found", /no such endpoint/],
+  ["nothing to be done with a unit", "/units/web/sing", post, 404, "not_found", /no such endpoint/],
+  ["an encoded word", "/units/web/%73tart", post, 404, "not_found", /no such endpoint/],
+  ["a path too deep", "/units/web/start/now", post, 404, "not_found", /no such endpoint/],
+  ["two slashes", "//units", {}, 404, "not_found", /no such endpoint/],
+  ["a job's path of three", `/kill/${id}/now`, post, 404, "not_found", /no such endpoint/],
+  ["GET of a start", "/units/web/start", {}, 405, "method_not_allowed", /no GET here; there is POST\.$/],
+  ["POST of a why", "/units/web/why", post, 405, "method_not_allowed", /no POST here; there is GET, HEAD\.$/],
+  [
+    "DELETE of a unit",
+    "/units/web",
+    { method: "DELETE" },
+    405,
+    "method_not_allowed",
+    /there is GET, HEAD\.$/,
+  ],
+  ["PUT of units", "/units", { method: "PUT" }, 405, "method_not_allowed", /there is GET, HEAD, POST\.$/],
+  ["GET of a reload", "/reload", {}, 405, "method_not_allowed", /there is POST\.$/],
+  ["GET of a shutdown", "/shutdown", {}, 405, "method_not_allowed", /there is POST\.$/],
+  ["a HEAD of a unit's follow", "/units/web/follow", { method: "HEAD" }, 405, "method_not_allowed", /GET\.$/],
+  [
+    "a unit's unknown signal",
+    "/units/web/kill?signal=FOO",
+    post,
+    400,
+    "invalid_request",
+    /no signal "FOO"; give one/,
+  ],
+  ["a unit's empty signal", "/units/web/kill?signal=", post, 400, "invalid_request", /no signal ""/],
+  ["a unit's signal twice", "/units/web/kill?signal=INT&signal=KILL", post, 400, "invalid_request", /signal/],
+  [
+    "a unit's signal as a body",
+    "/units/web/kill",
+    body({ signal: "INT" }),
+    400,
+    "invalid_request",
+    /takes no body/,
+  ],
+  [
+    "a grace for a start",
+    "/units/web/start?grace_ms=5",
+    post,
+    400,
+    "invalid_request",
+    /no parameter "grace_ms"/,
+  ],
+  [
+    "a grace below 0",
+    "/units/web/stop?grace_ms=-1",
+    post,
+    400,
+    "invalid_request",
+    /grace_ms.*whole number of milli/,
+  ],
+  ["a deadline in words", "/units/web/start?until_ms=1s", post, 400, "invalid_request", /until_ms: got "1s"/],
+  [
+    "a misspelt deadline",
+    "/units/web/stop?until=5",
+    post,
+    400,
+    "invalid_request",
+    /did you mean "until_ms"\?$/,
+  ],
+  ["a file for a reload", "/reload?file=/etc/passwd", post, 400, "invalid_request", /no parameter "file"/],
+  ["a configuration for a reload", "/reload", body({ units: {} }), 400, "invalid_request", /takes no body/],
+  ["a reload that may be dry", "/reload?dry_run=1", post, 400, "invalid_request", /dry_run.*true or false/],
+  [
+    "a dry reload that waits",
+    "/reload?dry_run=true&until_ms=1",
+    post,
+    400,
+    "invalid_request",
+    /nothing to wait for/,
+  ],
+  ["a grace in words", "/shutdown?grace_ms=long", post, 400, "invalid_request", /grace_ms/],
+  ["nothing to do", "/units", post, 400, "invalid_request", /^A request body is required\.$/],
+  ...(
+    [
+      ["no action", {}, /action: got nothing; it is required/],
+      [
+        "an unknown action",
+        { action: "kill" },
+        /action: got "kill"; expected "start" or "stop" or "restart"/,
+      ],
+      [
+        "an empty list",
+        { action: "stop", names: [] },
+        /names: got \[\]; expected a list of units' names, at least one/,
+      ],
+      [
+        "one name",
+        { action: "stop", names: "web" },
+        /names: got "web"; expected a list of units' names, at least/,
+      ],
+      [
+        "a bad name",
+        { action: "stop", names: ["a", "../b"] },
+        /names\[1\]: got "\.\.\/b"; expected a unit's name/,
+      ],
+      ["a name that is none", { action: "stop", names: [7] }, /names\[0\]: got 7; expected/],
+      [
+        "a wait",
+        { action: "stop", wait: true },
+        /no field "wait"; there are action, names, until_ms, grace_ms/,
+      ],
+      ["a misspelt field", { action: "stop", name: ["a"] }, /did you mean "names"\?$/],
+      [
+        "a grace for a start",
+        { action: "start", grace_ms: 5 },
+        /"grace_ms" with the action start; it says how long/,
+      ],
+      ["half a deadline", { action: "start", until_ms: 0.5 }, /until_ms: got 0\.5/],
+    ] as const
+  ).map(([name, given, message]): Case => [
+    `${name} for units`,
+    "/units",
+    body(given),
+    400,
+    "invalid_request",
+    message,
+  ]),
+  query("/units?state=running", /state: got "running"; expected states: inactive, blocked, /),
+  query("/units?kind=job", /kind: got "job"; expected kinds: service, oneshot, target, external, task\.$/),
+  query("/units?name=web", /no parameter "name"; there are state, kind\.$/),
+  query("/units/web?x=1", /no parameter "x"; there is none\.$/),
+  query("/units/web/logs?lines=10001", /lines.*from 0 to 10000/),
+  query("/units/web/logs?after=0&limit=0", /limit.*from 1 to 10000/),
+  query("/units/web/logs?after=1&lines=5", /"after" with "lines" or "since"; read on/),
+  query("/units/web/logs?after=1&since=0", /"after" with "lines" or "since"; read on/),
+  query("/units/web/logs?limit=5", /"limit" without "after"/),
+  query("/units/web/logs?since=yesterday", /since.*a time such as/),
+  query("/units/web/follow?after=1&lines=5", /both "after" and "lines"; give one of them\.$/),
+  query("/units/web/follow?after=-1", /after: got "-1"; expected a whole number of lines, at least 0/),
+  [
+    "a wrong cursor of lines",
+    "/units/web/follow",
+    { headers: { "last-event-id": "1:0:0" } },
+    400,
+    "invalid_request",
+    /last-event-id: got "1:0:0"; expected a whole number of lines/,
+  ],
   [
     "a group's limit of 0",
     "/groups/x",
@@ -237,9 +402,11 @@ const cases: ReadonlyArray<Case> = [
 ]
 
 describe("bad input", () => {
-  it.scopedLive("gets its code and one clear sentence, and no job is touched", () =>
+  it.scopedLive("gets its code and one clear sentence, and no job or unit is touched", () =>
     Effect.gen(function* () {
-      const { ask } = yield* serve()
+      const units = yield* fakeUnits()
+      units.set("web")
+      const { ask } = yield* serve({ supervisor: units.service, shutdown: () => Effect.dieMessage("no") })
       for (const [name, path, asking, status, code, message] of cases) {
         const reply = yield* ask(path, asking)
         if (asking.method === "HEAD") {
@@ -251,6 +418,9 @@ describe("bad input", () => {
       }
       expect((yield* ask("/exec", {})).headers.allow).toBe("POST")
       expect((yield* ask("/jobs", { method: "PATCH" })).headers.allow).toBe("GET, HEAD")
+      expect((yield* ask("/units/web/stop")).headers.allow).toBe("POST")
+      expect((yield* ask("/units/web/why", { method: "HEAD" })).status).toBe(200)
+      expect(units.calls).toEqual([])
       expect((yield* ask("/jobs")).body.jobs).toEqual([])
       expect((yield* ask("/health")).status).toBe(200)
     }),

@@ -1,78 +1,10 @@
 /** Output as server-sent events: what comes, where it goes on, and how it ends. */
-import * as http from "node:http"
 import { describe, expect, it } from "@effect/vitest"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import { type Serving, serve } from "./support.js"
-
-interface Event {
-  readonly event: string
-  readonly id: string | undefined
-  // oxlint-disable-next-line typescript/no-explicit-any
-  readonly data: any
-}
-
-/** An open stream: what has come so far, and when it is over. */
-interface Open {
-  readonly events: Array<Event>
-  /** Done when so many events have come. */
-  readonly until: (count: number) => Effect.Effect<void>
-  readonly ended: Effect.Effect<void>
-  readonly cut: () => void
-  readonly contentType: string | undefined
-}
-
-const open = (serving: Serving, path: string, lastEventId?: string): Effect.Effect<Open> =>
-  Effect.gen(function* () {
-    const events: Array<Event> = []
-    const ended = yield* Deferred.make<void>()
-    let wake = () => {}
-    return yield* Effect.async<Open>((resume) => {
-      const { hostname, port } = new URL(serving.address)
-      const headers = {
-        authorization: `Bearer ${serving.token}`,
-        ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId }),
-      }
-      const outgoing = http.get({ hostname, port, path, headers, agent: false }, (incoming) => {
-        let rest = ""
-        incoming.setEncoding("utf8")
-        incoming.on("data", (text: string) => {
-          const blocks = (rest + text).split("\n\n")
-          rest = blocks.pop()!
-          for (const block of blocks) {
-            const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(block)?.[1]
-            const event = field("event")
-            if (event !== undefined) events.push({ event, id: field("id"), data: JSON.parse(field("data")!) })
-          }
-          wake()
-        })
-        const over = () => {
-          Deferred.unsafeDone(ended, Exit.void)
-          wake()
-        }
-        incoming.on("end", over).on("error", over)
-        resume(
-          Effect.succeed({
-            events,
-            ended: Deferred.await(ended),
-            cut: () => outgoing.destroy(),
-            contentType: incoming.headers["content-type"],
-            until: (count) =>
-              Effect.async<void>((done) => {
-                wake = () => {
-                  if (events.length >= count) done(Effect.void)
-                }
-                wake()
-              }),
-          }),
-        )
-      })
-      outgoing.on("error", () => undefined)
-    })
-  })
+import { open, serve } from "./support.js"
 
 describe("follow", () => {
   it.scopedLive("gives output as it comes, changes of state, and the end", () =>
@@ -166,6 +98,11 @@ describe("events", () => {
         { event: "event", id: "3", data: { seq: 3, type: "job.lost" } },
         { event: "event", id: "4", data: { seq: 4, type: "unit.down" } },
       ])
+      expect((yield* ask("/events?type=unit&subject=B")).body.events).toMatchObject([
+        { seq: 2, type: "unit.ready", subject: "B" },
+        { seq: 4, type: "unit.down", subject: "B" },
+      ])
+      expect((yield* ask("/events?type=unit.ready&subject=A")).body.events).toEqual([])
       expect(yield* ask("/events?after=x")).toMatchObject({ status: 400 })
     }),
   )

@@ -7,13 +7,16 @@ import { join } from "node:path"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EventLog from "../../src/event/EventLog.js"
 import * as Server from "../../src/api/ApiServer.js"
+import { PlanSource } from "../../src/api/PlanSource.js"
 import { JobEvent } from "../../src/job/JobEvent.js"
 import * as JobId from "../../src/job/JobId.js"
 import * as JobRecord from "../../src/job/JobRecord.js"
@@ -28,6 +31,8 @@ import { PortHolders } from "../../src/probe/PortHolder.js"
 import type { InvalidSpec } from "../../src/process/InvalidSpec.js"
 import { ProcessIdentity } from "../../src/process/ProcessIdentity.js"
 import { StopReport } from "../../src/process/Process.js"
+import type { Service as Supervisors } from "../../src/unit/SupervisorService.js"
+import { Supervisor } from "../../src/unit/SupervisorTag.js"
 
 /** A directory that is gone after the test. */
 export const temporary: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
@@ -362,6 +367,7 @@ export const fake = (root: string): Effect.Effect<Fake> =>
 /** Nobody holds any port. */
 export const noHolders = Layer.succeed(PortHolders, {
   find: () => Effect.succeed(undefined),
+  listeners: () => Effect.succeed({ holders: [], unnamed: false }),
   isHeldBy: () => Effect.succeed(undefined),
   isFree: () => Effect.succeed(true),
 })
@@ -445,9 +451,15 @@ const request = (address: string, path: string, asking: Asking, token: string | 
     outgoing.end(body)
   })
 
+/** What there is beside jobs. */
+export interface Beside {
+  readonly supervisor?: Supervisors
+  readonly plan?: PlanSource["Type"]
+}
+
 /** Serves over a fake runner until the scope closes: over a new one in a new root, unless told otherwise. */
 export const serve = (
-  options: Partial<Server.Options> = {},
+  { plan, supervisor, ...options }: Partial<Server.Options> & Beside = {},
   at?: string,
   known?: Fake,
 ): Effect.Effect<Serving, never, Scope.Scope> =>
@@ -464,6 +476,8 @@ export const serve = (
       Effect.provideService(JobRunner, runner.service),
       Effect.provideService(EventLog.EventLog, events),
       Effect.provide(noHolders),
+      supervisor === undefined ? identity : Effect.provideService(Supervisor, supervisor),
+      plan === undefined ? identity : Effect.provideService(PlanSource, plan),
       Effect.orDie,
     )
     const port = server.place._tag === "Tcp" ? server.place.port : 0
@@ -491,4 +505,77 @@ export const serve = (
           socket.write(text)
         }),
     }
+  })
+
+/** A server-sent event. */
+export interface Event {
+  readonly event: string
+  readonly id: string | undefined
+  // oxlint-disable-next-line typescript/no-explicit-any
+  readonly data: any
+}
+
+/** An open stream: what has come so far, and when it is over. */
+export interface Open {
+  readonly events: Array<Event>
+  /** Done when so many events have come. */
+  readonly until: (count: number) => Effect.Effect<void>
+  readonly ended: Effect.Effect<void>
+  readonly cut: () => void
+  readonly contentType: string | undefined
+  /** All that was sent. */
+  readonly text: () => string
+}
+
+/** Opens a stream of events. */
+export const open = (serving: Serving, path: string, lastEventId?: string): Effect.Effect<Open> =>
+  Effect.gen(function* () {
+    const events: Array<Event> = []
+    const ended = yield* Deferred.make<void>()
+    let wake = () => {}
+    return yield* Effect.async<Open>((resume) => {
+      const { hostname, port } = new URL(serving.address)
+      const headers = {
+        authorization: `Bearer ${serving.token}`,
+        ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId }),
+      }
+      const outgoing = http.get({ hostname, port, path, headers, agent: false }, (incoming) => {
+        let rest = ""
+        let all = ""
+        incoming.setEncoding("utf8")
+        incoming.on("data", (text: string) => {
+          all += text
+          const blocks = (rest + text).split("\n\n")
+          rest = blocks.pop()!
+          for (const block of blocks) {
+            const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(block)?.[1]
+            const event = field("event")
+            if (event !== undefined) events.push({ event, id: field("id"), data: JSON.parse(field("data")!) })
+          }
+          wake()
+        })
+        const over = () => {
+          Deferred.unsafeDone(ended, Exit.void)
+          wake()
+        }
+        incoming.on("end", over).on("error", over)
+        resume(
+          Effect.succeed({
+            events,
+            ended: Deferred.await(ended),
+            cut: () => outgoing.destroy(),
+            contentType: incoming.headers["content-type"],
+            text: () => all,
+            until: (count) =>
+              Effect.async<void>((done) => {
+                wake = () => {
+                  if (events.length >= count) done(Effect.void)
+                }
+                wake()
+              }),
+          }),
+        )
+      })
+      outgoing.on("error", () => undefined)
+    })
   })
