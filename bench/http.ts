@@ -91,6 +91,7 @@ const nobody = Layer.succeed(PortHolders, {
   find: () => Effect.succeed(undefined),
   isHeldBy: () => Effect.succeed(undefined),
   isFree: () => Effect.succeed(true),
+  listeners: () => Effect.succeed({ holders: [], unnamed: false }),
 })
 const runtime = ManagedRuntime.make(
   Server.layer({ bind: "127.0.0.1:0", version: "1", metrics: Effect.succeed("") }).pipe(

@@ -38,7 +38,7 @@ const Act = HttpApiEndpoint.post("actOnUnits", "/units")
       }),
       names: maybe(
         Params.UnitNames,
-        "Which units. Default: all that the action is about: of a start all but those that are started by name only and have not been, of a restart all that are wanted up, of a stop every one.",
+        "Which units. Default: of a start all that start with the daemon, of a restart all that are wanted up, of a stop every one.",
       ),
       until_ms: maybe(Millis, untilWords),
       grace_ms: maybe(Millis, `Of a stop only. ${graceWords}`),

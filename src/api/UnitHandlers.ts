@@ -80,13 +80,6 @@ const within = <A>(
 
 type Action = UnitAction["action"]
 
-/** Whom an action is about when nobody is named. */
-const isMeant: Readonly<Record<Action, (unit: UnitStatus) => boolean>> = {
-  start: ({ desired }) => desired !== "manual",
-  stop: () => true,
-  restart: ({ desired }) => desired === "up",
-}
-
 interface Asked {
   readonly until_ms?: number | undefined
   readonly grace_ms?: number | undefined
@@ -101,16 +94,13 @@ const act = (units: Units, stopping: Effect.Effect<void>) =>
     const options: StopOptions = grace === undefined ? {} : { grace: Duration.millis(grace) }
     // A name that is not there is told of before anything is begun, however short the wait.
     yield* answered(Effect.forEach(names, units.status, { discard: true }))
-    const work: Effect.Effect<ReadonlyArray<UnitStatus>, Fault> = names.length === 0
-      ? Effect.succeed([])
-      : action === "stop"
-        ? units.stop(names, options)
-        : units[action](names)
+    const work: Effect.Effect<ReadonlyArray<UnitStatus>, Fault> = action === "stop"
+      ? units.stop(names, options)
+      : units[action](names)
     const done = yield* within(work, until, stopping)
     // Meanwhile a reload may have taken one away.
-    const statuses =
-      done ??
-      (yield* Effect.forEach(names, (name) => Effect.option(units.status(name)))).flatMap(Option.toArray)
+    const named = Effect.forEach(names, (name) => Effect.option(units.status(name)))
+    const statuses = done ?? (names.length === 0 ? yield* units.list : (yield* named).flatMap(Option.toArray))
     return {
       ...Present.head("unit-action"),
       action,
@@ -126,8 +116,7 @@ const actOnUnits = (units: Units, stopping: Effect.Effect<void>): UnitHandlers["
       return yield* refuse(
         `The request body has "grace_ms" with the action ${action}; it says how long a stop may take.`,
       )
-    const meant = names ?? (yield* units.list).filter(isMeant[action]).map(({ name }) => name)
-    return yield* act(units, stopping)(action, [...new Set(meant)], payload)
+    return yield* act(units, stopping)(action, [...new Set(names)], payload)
   })
 
 const kill = (units: Units): UnitHandlers["killUnit"] =>

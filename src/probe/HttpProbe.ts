@@ -52,6 +52,10 @@ const textOf = (value: unknown): string | undefined =>
       ? String(value)
       : undefined
 
+/** The scalar at a JSON Pointer of a document, as text; undefined when there is none. */
+export const textAt = (document: unknown, pointer: string): string | undefined =>
+  textOf(JsonPointer.get(document, pointer))
+
 /** Whether the answer is the one that the spec asks for. */
 export const judge = (spec: ProbeSpec.Http, answer: Answer): AddressRace.Outcome => {
   const fail = (fault: Fault): AddressRace.Outcome => ({ passed: false, fault })

@@ -309,6 +309,29 @@ export const layerLsof: Layer.Layer<PortHolders, never, ProcessSpawner> = Layer.
   }),
 )
 
+/**
+ * Knows who holds which port from a function, and asks no system: for tests of whatever uses {@link PortHolders}.
+ *
+ * @param holderOf who holds a port, at whatever address; undefined when it is free
+ */
+export const layerMemory = (
+  holderOf: (port: number) => PortHolder | undefined = () => undefined,
+): Layer.Layer<PortHolders> =>
+  Layer.succeed(PortHolders, {
+    find: ({ port }) => Effect.sync(() => holderOf(port)),
+    listeners: (port) =>
+      Effect.sync(() => {
+        const holder = holderOf(port)
+        return { holders: holder === undefined ? [] : [holder], unnamed: false }
+      }),
+    isHeldBy: ({ port }, pids) =>
+      Effect.sync(() => {
+        const holder = holderOf(port)
+        return holder === undefined ? undefined : pids.includes(holder.pid)
+      }),
+    isFree: ({ port }) => Effect.sync(() => holderOf(port) === undefined),
+  })
+
 /** The one for this system. */
 export const layer: Layer.Layer<PortHolders, never, ProcessSpawner> =
   process.platform === "linux" ? layerProc : layerLsof

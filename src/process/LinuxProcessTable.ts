@@ -82,11 +82,19 @@ const recentSpawns = () => {
   }
 }
 
-/** Collects the members of several spawns, one process after the other. */
+const none: ReadonlyArray<number> = []
+
+const push = <K>(map: Map<K, Array<number>>, key: K, index: number): void => {
+  const known = map.get(key)
+  if (known === undefined) map.set(key, [index])
+  else known.push(index)
+}
+
+/** Collects the members of several spawns, one process after the other. Two may ask about the same one. */
 class Collector {
   private readonly found: ReadonlyArray<Array<Member>>
-  private readonly byGroup = new Map<number, number>()
-  private readonly byMark = new Map<string, number>()
+  private readonly byGroup = new Map<number, Array<number>>()
+  private readonly byMark = new Map<string, Array<number>>()
   /** The spawns whose leader's pid was given to somebody else: then their group had become empty. */
   private readonly reused = new Set<number>()
   private readonly oldest: number
@@ -95,8 +103,8 @@ class Collector {
     this.found = queries.map(() => [])
     let oldest = Infinity
     queries.forEach(({ leader, mark }, index) => {
-      this.byGroup.set(leader.pid, index)
-      this.byMark.set(mark, index)
+      push(this.byGroup, leader.pid, index)
+      push(this.byMark, mark, index)
       oldest = Math.min(oldest, Number(leader.startTime))
     })
     this.oldest = oldest
@@ -113,20 +121,21 @@ class Collector {
   visit(pid: number, patient: boolean): "seen" | "gone" | "busy" {
     const stat = statOf(pid)
     if (stat === undefined || isDead(stat)) return "gone"
-    const led = this.byGroup.get(pid)
-    if (led !== undefined && stat.startTime !== this.queries[led]!.leader.startTime) this.reused.add(led)
+    for (const led of this.byGroup.get(pid) ?? none) {
+      if (stat.startTime !== this.queries[led]!.leader.startTime) this.reused.add(led)
+    }
     // Nothing that started before the oldest of them descends from any of them.
     if (Number(stat.startTime) < this.oldest) return "seen"
     const environment = environOf(pid, stat)
     if (environment === undefined && patient) return "busy"
     const marked = new Set<number>()
     for (const mark of marksIn(environment ?? "")) {
-      const index = this.byMark.get(mark)
-      if (index !== undefined) marked.add(index)
+      for (const index of this.byMark.get(mark) ?? none) marked.add(index)
     }
     for (const index of marked) this.add(index, pid, stat, true)
-    const grouped = this.byGroup.get(stat.groupId) ?? this.byGroup.get(stat.sessionId)
-    if (grouped !== undefined && !marked.has(grouped)) this.add(grouped, pid, stat, false)
+    for (const index of this.byGroup.get(stat.groupId) ?? this.byGroup.get(stat.sessionId) ?? none) {
+      if (!marked.has(index)) this.add(index, pid, stat, false)
+    }
     return "seen"
   }
 

@@ -38,17 +38,19 @@ const adviceByKind: Readonly<Record<string, string>> = {
   StartTimeout: "Look at its output; if it only needs longer, raise its startTimeout.",
   Unhealthy: "Look at its output, mend it, and start it again.",
   Mismatch: "Install the version that is expected, or change what is expected.",
-  StartFailed: "Correct its spec, or what the message names, and start it again.",
   DependencyTimeout: "Start what it waits for, or raise its dependencyTimeout.",
   ExternalUnavailable: "Bring that server back, and start the unit again.",
   StopTimeout: "End those processes by hand, and stop it again.",
 }
 
+/** What could not be started at all has a kind of its own for each reason. */
+const couldNotStart = "Correct its spec, or what the message names, and start it again."
+
 const adviceFor = (status: UnitStatus, hasCause: boolean): string | undefined => {
   const { failure, name, state } = status
   if (state === "inactive") return `Start it: holdfast start ${name}`
   if (state === "failed" && hasCause) return `When that is mended, start it again: holdfast start ${name}`
-  if (state === "failed" || state === "backoff") return adviceByKind[failure?.kind ?? ""]
+  if (state === "failed" || state === "backoff") return adviceByKind[failure?.kind ?? ""] ?? couldNotStart
   return undefined
 }
 

@@ -15,6 +15,7 @@ import * as Metrics from "../event/Metrics.js"
 import { PortHolders } from "../probe/PortHolder.js"
 import { Prober } from "../probe/Prober.js"
 import type { InvalidSpec } from "../process/InvalidSpec.js"
+import * as Mask from "../process/Mask.js"
 import * as PlatformTable from "../process/PlatformTable.js"
 import { ProcessSpawner } from "../process/ProcessSpawner.js"
 import type { TableUnreadable } from "../process/ProcessTable.js"
@@ -28,6 +29,8 @@ import { Loop, mailbox } from "./run/Loop.js"
 import * as Phases from "./run/Phases.js"
 import type { Services } from "./run/UnitContext.js"
 import * as UnitTelemetry from "./run/UnitTelemetry.js"
+import * as Ports from "./run/Ports.js"
+import { Strays } from "./run/Strays.js"
 import { Supervision } from "./run/Supervision.js"
 import { Supervisor } from "./SupervisorTag.js"
 import type { Service } from "./SupervisorService.js"
@@ -53,20 +56,34 @@ export type Needs = ProcessSpawner | Prober | PortHolders
 
 const isPlan = (plan: Plan.Plan | Plan.Input): plan is Plan.Plan => "graph" in plan
 
+/** Hides what a unit masks. */
+const redactOf =
+  ({ graph }: Plan.Plan) =>
+  (unit: string): Mask.Redact => {
+    const spec = graph.nodes.get(unit)?.spec
+    return Mask.make(spec?.mask ?? [], {
+      ...process.env,
+      ...(spec && Ports.variablesOf(spec, undefined, () => undefined)),
+    })
+  }
+
 /** What all units share; `members` are the processes of all of them. */
 const servicesOf = (
-  root: string | undefined,
-  scope: Scope.Scope,
+  {
+    root,
+    plan,
+    scope,
+  }: { readonly root: string | undefined; readonly plan: Plan.Plan; readonly scope: Scope.Scope },
   members: KillOthers.Options["members"],
-  policyOf: (unit: string) => Reclaim.Policy,
 ) =>
   Effect.gen(function* () {
     const spawner = yield* ProcessSpawner
     const { owner } = spawner
     const records = yield* InstanceRecords.make({ root, owner })
-    const reclaim = yield* Reclaim.make({ records })
+    const reclaim = yield* Reclaim.make({ records, redactOf: redactOf(plan) })
+    const strays = new Strays(reclaim, (unit) => plan.graph.nodes.get(unit)?.spec.reclaim ?? "recorded")
     // Before anything starts: what an earlier program left behind must not run beside it.
-    yield* reclaim.all(policyOf)
+    yield* strays.clear
     const leases = yield* PortLeases.make
     const services: Services = {
       spawner,
@@ -74,7 +91,7 @@ const servicesOf = (
       holders: yield* PortHolders,
       leases,
       records,
-      reclaim,
+      strays,
       killOthers: yield* KillOthers.make({ owner, members }),
       portOf: (unit) => leases.leaseOf(unit),
       scope,
@@ -94,12 +111,9 @@ export const make = (
     const scope = yield* Scope.make()
     yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
 
-    const reclaimOf = (unit: string): Reclaim.Policy => plan.graph.nodes.get(unit)?.spec.reclaim ?? "recorded"
     const shared = yield* servicesOf(
-      root,
-      scope,
+      { root, plan, scope },
       Effect.suspend(() => supervision.members),
-      reclaimOf,
     ).pipe(Scope.extend(scope), Effect.provide(PlatformTable.layer))
     const services: Services = {
       ...shared,

@@ -49,20 +49,25 @@ export interface Service {
   readonly status: (name: string) => Effect.Effect<UnitStatus, UnitNotFound>
   /**
    * Starts units and what they need or want, and waits until each of the named ones is up (a oneshot: done), or has
-   * failed for good. One that is up already, or on its way, is joined. Whoever waits may go: the start goes on.
+   * failed for good. One that is up already, or on its way, is joined. Whoever waits may go: the start goes on. No names
+   * stand for all that start with the supervisor.
    */
   readonly start: (
     names: ReadonlyArray<string>,
   ) => Effect.Effect<ReadonlyArray<UnitStatus>, UnitNotFound | UnitNotStarted | SupervisorClosed>
   /**
    * Stops units, after everything that needs them, and waits until no process of them is left. A target takes its
-   * members along, except those that another unit which stays needs. Answers everything that was stopped.
+   * members along, except those that another unit which stays needs. Answers everything that was stopped. No names stand
+   * for all units.
    */
   readonly stop: (
     names: ReadonlyArray<string>,
     options?: StopOptions,
   ) => Effect.Effect<ReadonlyArray<UnitStatus>, UnitNotFound | UnitNotStopped>
-  /** Stops units, those bound to them before them, starts them anew, and waits until they are up. Inactive ones start. */
+  /**
+   * Stops units, those bound to them before them, starts them anew, and waits until they are up. Inactive ones start. No
+   * names stand for all that are wanted up.
+   */
   readonly restart: (
     names: ReadonlyArray<string>,
   ) => Effect.Effect<ReadonlyArray<UnitStatus>, UnitNotFound | UnitNotStarted | SupervisorClosed>

@@ -116,6 +116,32 @@ for (const [name, layer] of ways) {
       }).pipe(Effect.provide(layer)),
     )
 
+    it.scopedLive("everybody at any address of the port, each once", () =>
+      Effect.gen(function* () {
+        const holders = yield* PortHolder.PortHolders
+        const server = yield* spawnServer()
+        yield* tcpServer(silent, "::1", server.port)
+        const found = yield* holders.listeners(server.port)
+        expect(found.unnamed).toBe(false)
+        expect(found.holders.map(({ pid }) => pid).sort()).toEqual([process.pid, server.process.pid].sort())
+        for (const { command } of found.holders) expect(command).not.toBe("")
+        const nobody = yield* freePort
+        expect(yield* holders.listeners(nobody)).toEqual({ holders: [], unnamed: false })
+      }).pipe(Effect.provide(layer), Effect.provide(Spawner.layer)),
+    )
+
+    it.scopedLive("no listener: who only has a connection from that port", () =>
+      Effect.gen(function* () {
+        const holders = yield* PortHolder.PortHolders
+        const server = yield* tcpServer(silent)
+        const socket = connect(server.port, "127.0.0.1")
+        yield* Effect.addFinalizer(() => Effect.sync(() => socket.destroy()))
+        yield* server.connected(1)
+        const found = yield* holders.listeners(socket.localPort!)
+        expect(found.holders).toEqual([])
+      }).pipe(Effect.provide(layer)),
+    )
+
     it.scopedLive("an address of another machine says nothing", () =>
       Effect.gen(function* () {
         const holders = yield* PortHolder.PortHolders

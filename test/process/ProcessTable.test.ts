@@ -7,6 +7,7 @@ import * as TestClock from "effect/TestClock"
 import * as Batch from "../../src/process/Batch.js"
 import { Exited } from "../../src/process/ExitStatus.js"
 import * as Linux from "../../src/process/LinuxProcessTable.js"
+import * as ProcFiles from "../../src/process/ProcFiles.js"
 import * as Mac from "../../src/process/MacProcessTable.js"
 import { ProcessGroup } from "../../src/process/ProcessGroup.js"
 import { isSame, ProcessIdentity } from "../../src/process/ProcessIdentity.js"
@@ -35,7 +36,7 @@ describe("the table of Linux", () => {
   it("reads a stat whose command has spaces, parentheses and line ends", () => {
     const rest = `S 12 34 56 0 -1 4194560 88 0 0 0 0 0 0 0 20 0 1 0 179596 2723840 234 18446744073709551615`
     for (const command of ["sh", "a b", ") Z 1 1 1", "((", "x)\ny) S 9 9 9"]) {
-      assert.deepStrictEqual(Linux.parseStat(`7 (${command}) ${rest}`), {
+      assert.deepStrictEqual(ProcFiles.parseStat(`7 (${command}) ${rest}`), {
         state: "S",
         parentPid: 12,
         groupId: 34,
@@ -43,7 +44,7 @@ describe("the table of Linux", () => {
         startTime: "179596",
       })
     }
-    assert.isUndefined(Linux.parseStat("nonsense"))
+    assert.isUndefined(ProcFiles.parseStat("nonsense"))
   })
 
   it.live("identifies a running process, and none where there is none", () =>
@@ -79,6 +80,82 @@ describe("the table of Linux", () => {
   )
 })
 
+describe.runIf(linux)("the table of Linux, asked about the same spawn by several at once", () => {
+  it.scopedLive("tells each of them", () =>
+    Effect.gen(function* () {
+      const table = yield* ProcessTable
+      const env = { HOLDFAST_LINEAGE: "owner.0" }
+      const child = bareSpawn("sleep", ["60"], { detached: true, stdio: "ignore", env })
+      yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
+      const leader = (yield* table.identify(child.pid!))!
+      const earlier = identity(child.pid!, "1")
+      const asked = [query(leader), query(leader, { mark: "none" }), query(leader), query(earlier)]
+      const answers = yield* Effect.forEach(asked, table.membersOf, { concurrency: "unbounded" })
+      assert.deepStrictEqual(
+        answers.map((members) => members.map(({ pid, proven }) => [pid, proven])),
+        asked.map(() => [[child.pid!, true]]),
+      )
+    }).pipe(Effect.provide(Linux.layer)),
+  )
+})
+
+describe.runIf(linux)("what a process is called", () => {
+  const names = (comm: string, args: ReadonlyArray<string>, executable?: string) =>
+    ProcFiles.namesOf(comm, args, () => executable)
+
+  it("its name by the kernel, and that of its first argument without a directory", () => {
+    assert.deepStrictEqual(names("node", ["/usr/bin/node", "server.js"]), ["node"])
+    assert.deepStrictEqual(names("serve", ["/bin/sh", "./serve"]), ["sh", "serve"])
+    assert.deepStrictEqual(names("bash", ["-bash"]), ["-bash", "bash"])
+    assert.deepStrictEqual(names("MainThread", ["node"]), ["node", "MainThread"])
+    assert.deepStrictEqual(names("caf\u00c3\u00a9", ["/opt/caf\u00e9"]), ["caf\u00e9"])
+  })
+
+  it("not what a program writes in the place of its arguments; a thread of the kernel has no name", () => {
+    assert.deepStrictEqual(names("postgres", ["postgres: writer /var/lib/node"]), ["postgres"])
+    assert.deepStrictEqual(names("nginx", ["nginx: master process /usr/sbin/nginx"]), ["nginx"])
+    assert.deepStrictEqual(names("kworker/0:1", []), [])
+  })
+
+  it("never by a name that the kernel has cut: the file or the script tells the whole one", () => {
+    const cut = "my-long-server-"
+    assert.deepStrictEqual(names(cut, ["/opt/my-long-server-a"], "/opt/my-long-server-a"), [
+      "my-long-server-a",
+    ])
+    assert.deepStrictEqual(names(cut, ["renamed"], "/opt/my-long-server-a"), ["renamed", "my-long-server-a"])
+    assert.deepStrictEqual(names(cut, ["/bin/sh", "-e", "/opt/my-long-server-a"], "/bin/dash"), [
+      "sh",
+      "my-long-server-a",
+    ])
+    assert.deepStrictEqual(names(cut, ["x", "my-long-server-b"], "/opt/my-long-server-a"), [
+      "x",
+      "my-long-server-a",
+    ])
+    assert.deepStrictEqual(names(cut, ["x"]), ["x"])
+    assert.deepStrictEqual(names(cut, ["/opt/my-long-server-"], "/opt/my-long-server-"), [cut])
+  })
+
+  it.scopedLive("as the system shows it", () =>
+    Effect.gen(function* () {
+      const table = yield* ProcessTable
+      const child = bareSpawn("sleep", ["60"], { argv0: "/no/where/nap", stdio: "ignore" })
+      yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
+      const [found, ...others] = yield* table.list([child.pid!, 2 ** 22 + 1])
+      assert.deepStrictEqual(others, [])
+      assert.deepInclude(found, {
+        pid: child.pid!,
+        parentPid: process.pid,
+        groupId: table.ownGroup,
+        command: "/no/where/nap 60",
+        names: ["nap", "sleep"],
+      })
+      assert.strictEqual(found!.startTime, (yield* table.identify(child.pid!))!.startTime)
+      const all = yield* table.list()
+      assert.isTrue([child.pid, process.pid, process.ppid].every((pid) => all.some((one) => one.pid === pid)))
+    }).pipe(Effect.provide(Linux.layer)),
+  )
+})
+
 describe("the table of macOS", () => {
   const rows = [
     "  100     1   100 Ss   Sat Nov 21 03:46:00 2026 /bin/sh -c x HOLDFAST_LINEAGE=owner.0 PATH=/bin",
@@ -98,6 +175,19 @@ describe("the table of macOS", () => {
       command: "sleep 60",
     })
     assert.isUndefined(Mac.parseRow("PID COMMAND"))
+  })
+
+  it("names each by its program and its first argument", () => {
+    const programs = "  100 /bin/sh\n  101 sleep\n  102 /usr/local/bin/a b\n  104 (sleep)\n"
+    assert.deepStrictEqual(
+      Mac.named(rows, programs).map(({ names, pid }) => [pid, names]),
+      [
+        [100, ["sh"]],
+        [101, ["sleep"]],
+        [102, ["a b", "sleep"]],
+        [103, ["sleep"]],
+      ],
+    )
   })
 
   it("finds the group and those outside it by their mark, and no zombie", () => {
@@ -182,6 +272,7 @@ describe("a group", () => {
     ageOf: () => 0,
     timeAt: () => "0",
     marked: () => Effect.succeed([]),
+    list: () => Effect.succeed([]),
     membersOf: () => Effect.sync(members),
     setOwn: () => {},
     ownGroup: 1,

@@ -184,7 +184,7 @@ export class Loop {
     if (to.failure !== undefined && to.failure !== from.failure) {
       const lines = log.last(failureLines, to.generation)
       history.failure = {
-        kind: to.failure._tag,
+        kind: Phases.kindOf(to.failure),
         message: describe(to.failure),
         output: lines.map(({ text }) => text),
         at: now,

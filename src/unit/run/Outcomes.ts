@@ -36,7 +36,7 @@ export const ofStart = (system: System, world: World, name: string): Outcome => 
         ? done
         : failed("Exited", Phases.reasonOf(state)!)
     case "Failed":
-      return failed(phase.failure._tag, describe(phase.failure))
+      return failed(Phases.kindOf(phase.failure), describe(phase.failure))
     case "Inactive":
       return world.closed ? { _tag: "Closed" } : failed("Stopped", "It was stopped meanwhile.")
     case "Stopping":
@@ -62,6 +62,6 @@ export const ofStop =
     if (HashMap.has(world.due, name)) return pending
     if (!state.live || state.generation !== generation) return done
     return state.phase._tag === "Failed"
-      ? failed(state.phase.failure._tag, describe(state.phase.failure))
+      ? failed(Phases.kindOf(state.phase.failure), describe(state.phase.failure))
       : pending
   }

@@ -1,11 +1,15 @@
 /** A unit's phase in words: for statuses, logs and errors. Pure. */
 import { describe } from "../UnitFailure.js"
-import { type End, formatEnd, type UnitState } from "../UnitState.js"
+import { type End, type Failure, formatEnd, type UnitState } from "../UnitState.js"
 import type { EndStatus, StateName } from "../UnitStatus.js"
 
 /** The word for a phase. */
 export const nameOf = ({ phase }: Pick<UnitState, "phase">): StateName =>
   phase._tag.toLowerCase() as StateName
+
+/** The word for what went wrong: where it could not be started, that of the error. */
+export const kindOf = (failure: Failure): string =>
+  failure._tag === "StartFailed" ? failure.error.kind : failure._tag
 
 /** An end as it is shown. */
 export const endStatus = (end: End): EndStatus => {

@@ -9,10 +9,11 @@ import type { InvalidSpec } from "../../process/InvalidSpec.js"
 import type { TableUnreadable } from "../../process/ProcessTable.js"
 import type { NoFreePort } from "../port/PortLeases.js"
 import * as Ports from "./Ports.js"
+import type { StrayLeft } from "./Strays.js"
 import type { Services, UnitContext } from "./UnitContext.js"
 
 /** Why a unit cannot have its place. */
-export type PlaceError = NoFreePort | ForeignServer | PortInUse | InvalidSpec | TableUnreadable
+export type PlaceError = NoFreePort | StrayLeft | ForeignServer | PortInUse | InvalidSpec | TableUnreadable
 
 /** Its port, and whether somebody else's server is there that shall be used as it is. */
 export interface Place {
@@ -67,6 +68,7 @@ export const find = (
 ): Effect.Effect<Place, PlaceError> =>
   Effect.gen(function* () {
     const { spec } = context
+    yield* services.strays.check(context.name)
     const port = yield* portOf(services, context)
     const ports = Ports.all(spec, port)
     if (spec.killOthers) {
@@ -78,9 +80,7 @@ export const find = (
       looked,
       (error) => spec.reclaim === "recorded" && error._tag !== "InvalidSpec",
       (error) =>
-        Effect.flatMap(services.reclaim.atPorts(ports), (reclaimed) =>
-          reclaimed.length === 0 ? Effect.fail(error) : looked,
-        ),
+        Effect.flatMap(services.strays.leave(ports), (isFree) => (isFree ? looked : Effect.fail(error))),
     )
     return { port, adopt }
   })

@@ -2,6 +2,7 @@
  * The hands of one unit: carries out what its heart decides, and tells what comes of it. Nothing here waits: what takes
  * time runs on a fiber of its own and tells the supervisor when it is over.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -130,15 +131,18 @@ export class UnitActor {
   private arm(
     token: number,
     duration: Duration.Duration,
-    timer: "start" | "uptime" | "stable" | "dependency" | "busyGrace" | "backoff",
+    timer: "start" | "uptime" | "stable" | "dependency" | "busyGrace",
   ): Effect.Effect<void> {
-    return Effect.sleep(duration).pipe(
-      Effect.andThen(
-        Effect.sync(() => {
-          this.timers.delete(token)
-          this.context.tell({ _tag: "Timer", timer, token })
-        }),
-      ),
+    return this.run(
+      token,
+      Effect.map(Effect.sleep(duration), () => this.context.tell({ _tag: "Timer", timer, token })),
+    )
+  }
+
+  /** Runs until it is done, or disarmed. */
+  private run(token: number, effect: Effect.Effect<void>): Effect.Effect<void> {
+    return effect.pipe(
+      Effect.ensuring(Effect.sync(() => this.timers.delete(token))),
       Effect.interruptible,
       Effect.forkIn(this.services.scope),
       Effect.map((fiber) => {
@@ -155,24 +159,34 @@ export class UnitActor {
     })
   }
 
-  /** Steps the schedule by hand: a driver would sleep by itself, and the time of the restart is to be shown. */
+  /**
+   * Steps the schedule by hand: a driver would sleep by itself, and the time of the restart is to be shown. On a fiber of
+   * its own, as a schedule may be anybody's.
+   */
   private nextDelay(token: number, state: UnitState): Effect.Effect<void> {
-    return Effect.gen(this, function* () {
+    const { name, tell } = this.context
+    const step = Effect.gen(this, function* () {
       const uptime = yield* ProcessInstance.uptime(this.context)
       const now = yield* Clock.currentTimeMillis
       const crash = { end: endOf(state), uptime, failures: state.failures }
       const [next, , decision] = yield* this.delays.step(now, crash, this.delayState)
       this.delayState = next
-      if (ScheduleDecision.isDone(decision)) {
-        this.context.tell({ _tag: "Delay", token, until: undefined })
-        return
-      }
-      const until = Math.max(now, ScheduleIntervals.start(decision.intervals))
-      this.context.tell({ _tag: "Delay", token, until })
+      if (ScheduleDecision.isDone(decision)) return tell({ _tag: "Delay", token, until: undefined })
+      // Jitter draws parts of milliseconds, which no clock has.
+      const until = Math.max(now, Math.ceil(ScheduleIntervals.start(decision.intervals)))
+      tell({ _tag: "Delay", token, until })
       // At once means at once: a timer of 0 ms comes a turn of the loop later, at the earliest.
-      if (until === now) this.context.tell({ _tag: "Timer", timer: "backoff", token })
-      else yield* this.arm(token, Duration.millis(until - now), "backoff")
+      if (until > now) yield* Effect.sleep(Duration.millis(until - now))
+      tell({ _tag: "Timer", timer: "backoff", token })
     })
+    const guarded = Effect.catchAllCause(step, (cause) =>
+      Cause.isInterruptedOnly(cause)
+        ? Effect.void
+        : Effect.map(Effect.logError(`The restart delays of unit ${name} failed`, cause), () =>
+            tell({ _tag: "Delay", token, until: undefined }),
+          ),
+    )
+    return this.run(token, guarded)
   }
 
   private askBusy(token: number): Effect.Effect<void> {

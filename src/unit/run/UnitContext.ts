@@ -10,11 +10,11 @@ import type { ProcessSpawner } from "../../process/ProcessSpawner.js"
 import type { Hooks } from "../Plan.js"
 import type { InstanceRecords } from "../port/InstanceRecords.js"
 import type { PortLeases } from "../port/PortLeases.js"
-import type * as Reclaim from "../port/Reclaim.js"
 import type * as KillOthers from "../port/KillOthers.js"
 import type { UnitEvent } from "../UnitEvent.js"
 import type { UnitSpec } from "../UnitSpec.js"
 import type { PortOf } from "./Ports.js"
+import type { Strays } from "./Strays.js"
 
 /** What all units of a supervisor share. */
 export interface Services {
@@ -23,7 +23,7 @@ export interface Services {
   readonly holders: Context.Tag.Service<PortHolders>
   readonly leases: PortLeases
   readonly records: InstanceRecords
-  readonly reclaim: Reclaim.Reclaim
+  readonly strays: Strays
   readonly killOthers: KillOthers.KillOthers
   readonly portOf: PortOf
   /** Of the supervisor: what is forked in it ends with it, after everything was stopped. */
