@@ -1,0 +1,91 @@
+/**
+ * Local servers: one that is started when a call is made and looked after from then on, or one of somebody else's. Each is
+ * a `Handle`, so that whoever asks gets a server that answers; a managed one is a unit under a supervisor of its own.
+ *
+ * ```ts
+ * const search = yield* Server.managed({
+ *   name: "search",
+ *   command: ["node", "search.js", "--port", "${port}"],
+ *   probe: { http: { path: "/health" } },
+ * })
+ * const { baseUrl } = yield* search.handle.acquire
+ * ```
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { Prober } from "../probe/Prober.js"
+import type { InvalidSpec } from "../process/InvalidSpec.js"
+import type { Needs } from "../unit/Supervisor.js"
+import * as ExternalServer from "./ExternalServer.js"
+import type { Handle } from "./Handle.js"
+import type { AcquireError } from "./HandleError.js"
+import * as ManagedServer from "./ManagedServer.js"
+import type { ServerError } from "./ServerError.js"
+import type { Options, Server } from "./ServerService.js"
+import type * as ServerSpec from "./ServerSpec.js"
+import type { ServerInfo } from "./ServerStatus.js"
+
+export * from "./ServerError.js"
+export type { Options, Server } from "./ServerService.js"
+export { ServerInfo, ServerState, ServerStatus } from "./ServerStatus.js"
+
+/** What a managed server is made of. */
+export type ManagedInput = typeof ServerSpec.Managed.Encoded
+
+/** What an external server is made of. */
+export type ExternalInput = typeof ServerSpec.External.Encoded
+
+/**
+ * A server that is started here, for the length of the scope. Nothing is started before somebody asks; closing the scope
+ * stops it with its whole group.
+ */
+export const managed: (
+  input: ManagedInput,
+  options?: Options,
+) => Effect.Effect<Server, InvalidSpec, Needs | Scope.Scope> = ManagedServer.make
+
+/** A server of somebody else's. It is never started and never signalled. */
+export const external: (
+  input: ExternalInput,
+  options?: Pick<Options, "health">,
+) => Effect.Effect<Server, InvalidSpec, Prober | Scope.Scope> = ExternalServer.make
+
+/** A managed server as a service. */
+export const layerManaged = <I>(
+  tag: Context.Tag<I, Server>,
+  input: ManagedInput,
+  options?: Options,
+): Layer.Layer<I, InvalidSpec, Needs> => Layer.scoped(tag, managed(input, options))
+
+/** An external server as a service. */
+export const layerExternal = <I>(
+  tag: Context.Tag<I, Server>,
+  input: ExternalInput,
+  options?: Pick<Options, "health">,
+): Layer.Layer<I, InvalidSpec, Prober> => Layer.scoped(tag, external(input, options))
+
+/**
+ * An `HttpClient` that is pointed at a server: before each request the server is acquired, and so started or replaced
+ * where that is needed; the request's URL is a path under its base URL.
+ */
+export const client = <E, R>(
+  handle: Handle<ServerInfo, ServerError>,
+  over: HttpClient.HttpClient.With<E, R>,
+): HttpClient.HttpClient.With<E | AcquireError<ServerError>, R> =>
+  HttpClient.mapRequestInputEffect(over, (request) =>
+    Effect.map(handle.acquire, ({ baseUrl }) => HttpClientRequest.prependUrl(request, baseUrl)),
+  )
+
+/** As {@link client}, over the `HttpClient` of the context. */
+export const httpClient = (
+  server: Server,
+): Effect.Effect<
+  HttpClient.HttpClient.With<HttpClientError.HttpClientError | AcquireError<ServerError>>,
+  never,
+  HttpClient.HttpClient
+> => Effect.map(HttpClient.HttpClient, (over) => client(server.handle, over))
