@@ -45,8 +45,17 @@ export class Crews {
     private readonly tell: (unit: string, event: UnitEvent) => void,
   ) {}
 
-  /** The crew of a plan. `kept`: the actors of units that have not changed. */
-  make(plan: Plan, kept: ReadonlyMap<string, UnitActor> = new Map()): Effect.Effect<Crew> {
+  /**
+   * The crew of a plan.
+   *
+   * @param kept the actors of units that have not changed
+   * @param left the actors of units that have changed, of whose instances something survives
+   */
+  make(
+    plan: Plan,
+    kept: ReadonlyMap<string, UnitActor> = new Map(),
+    left: ReadonlyMap<string, UnitActor> = new Map(),
+  ): Effect.Effect<Crew> {
     const { graph, hooks } = plan
     return Effect.gen(this, function* () {
       const { leases } = this.services
@@ -58,13 +67,13 @@ export class Crews {
         traits.set(name, Traits.of(spec, own))
         const log = yield* this.logOf(name, spec.logs)
         // At once, so that whoever names its port in a command has it. Who finds none fails when it starts.
-        if (spec.port === "auto") yield* Effect.ignore(leases.lease(name))
+        if (spec.port === "auto" && leases.leaseOf(name) === undefined)
+          yield* Effect.ignore(leases.lease(name))
         const tell = (event: UnitEvent) => this.tell(name, event)
-        const facts = noFacts()
-        actors.set(
-          name,
-          kept.get(name) ?? new UnitActor(this.services, { name, spec, hooks: own, log, facts, tell }),
-        )
+        const before = left.get(name)
+        const facts = before?.context.facts ?? noFacts()
+        const context = { name, spec, hooks: own, log, facts, tell }
+        actors.set(name, kept.get(name) ?? new UnitActor(this.services, context, before))
       }
       return { system: { graph, traits }, actors }
     })

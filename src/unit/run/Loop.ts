@@ -37,6 +37,7 @@ const failureLines = 10
 /** The loop and what it alone may change. */
 export class Loop {
   private world: System.World
+  private hasEnded = false
   private readonly histories = new Map<string, Statuses.History>()
   private readonly waiters = new Waiters()
   private readonly listeners = new Set<(change: UnitChange) => void>()
@@ -72,15 +73,27 @@ export class Loop {
     this.mailbox.unsafeOffer(happening)
   }
 
+  /**
+   * To be run when nothing takes what comes any more: answers all who wait. Nothing happens to the units after that, and
+   * whoever asks is answered at once.
+   */
+  readonly end: Effect.Effect<void> = Effect.suspend(() => {
+    this.hasEnded = true
+    this.waiters.close()
+    return Effect.flatMap(this.mailbox.clear, (left) =>
+      Effect.forEach(left, (message) => (message._tag === "Call" ? message.run : Effect.void), {
+        discard: true,
+      }),
+    )
+  })
+
   /** Runs something between two steps, when all that came before has been stepped through. */
   call<A>(run: Effect.Effect<A>): Effect.Effect<A> {
     return Effect.suspend(() => {
+      if (this.hasEnded) return run
       const done = Deferred.unsafeMake<A>(FiberId.none)
-      const isOpen = this.mailbox.unsafeOffer({
-        _tag: "Call",
-        run: Effect.asVoid(Effect.intoDeferred(run, done)),
-      })
-      return isOpen ? Deferred.await(done) : Effect.interrupt
+      this.mailbox.unsafeOffer({ _tag: "Call", run: Effect.asVoid(Effect.intoDeferred(run, done)) })
+      return Deferred.await(done)
     })
   }
 

@@ -49,10 +49,12 @@ export const reasonOf = (state: UnitState): string | undefined => {
       return phase.last
     case "Ready":
       return adopted ? "It is somebody else's server." : undefined
-    case "Degraded":
-      return phase.busy
-        ? `It is to be restarted, and is busy. ${phase.last}`
-        : `${Math.max(0, ...Object.values(phase.failing))} checks in a row failed. ${phase.last}`
+    case "Degraded": {
+      if (phase.busy) return `It is to be restarted, and is busy. ${phase.last}`
+      const failures = Math.max(0, ...Object.values(phase.failing))
+      // A target has no checks of its own.
+      return failures <= 1 ? phase.last : `${failures} checks in a row failed. ${phase.last}`
+    }
     case "Stopping":
       return stopping[phase.cause] === "" && failure !== undefined ? describe(failure) : stopping[phase.cause]
     case "Backoff":

@@ -209,44 +209,57 @@ export class Supervision {
 
   private readonly reload: Service["reload"] = (plan) =>
     this.reloading.withPermits(1)(
-      Effect.gen(this, function* () {
-        if (this.loop.isClosed) return yield* new SupervisorClosed()
-        const diff = PlanDiff.make(this.plan, plan)
-        const changed = diff.changed.map(({ name }) => name)
-        const going = [...diff.removed, ...changed]
-        let resumed: ReadonlyArray<string> = []
-        let held: ReadonlyArray<string> = []
-        const order = Effect.suspend(() => {
-          resumed = changed.filter((name) => this.loop.state(name).desired === "up")
-          held = going.filter((name) => this.loop.state(name).live || !isSettled(this.loop.state(name)))
-          return this.loop.order({ _tag: "Hold", names: held }, () => this.ofStop(held))
-        })
-        // What survives KILL is logged, and does not keep the rest from being exchanged.
-        yield* Effect.catchAll(
-          Effect.flatMap(order, (waits) => this.down(waits)),
-          (error) => Effect.logError(error.message),
-        )
-        const kept = new Map([...this.loop.actors].filter(([name]) => !changed.includes(name)))
-        const crew = yield* this.crews.make(plan, kept)
-        yield* this.loop.call(
-          Effect.sync(() => {
-            this.loop.exchange(crew, new Set(changed))
-            this.plan = plan
-          }),
-        )
-        yield* this.crews.dismiss(diff.removed)
-        const { nodes } = plan.graph
-        const names = [...resumed, ...diff.added.filter((name) => nodes.get(name)!.spec.autostart)]
-        const waits = yield* this.loop.order({ _tag: "Start", names }, () =>
-          names.map((name) => [name, Outcomes.ofStart] as const),
-        )
-        yield* Effect.forEach(waits, ([, wait]) => wait, { concurrency: "unbounded", discard: true })
-        return {
-          diff,
-          started: names.flatMap((name) => (this.graph.nodes.has(name) ? [this.loop.status(name)] : [])),
-        }
-      }),
+      // Once it has begun it goes on, whoever waits for it: the units must not be left half way.
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(this, function* () {
+          if (this.loop.isClosed) return yield* new SupervisorClosed()
+          const diff = PlanDiff.make(this.plan, plan)
+          const changed = diff.changed.map(({ name }) => name)
+          const resumed = yield* this.hold([...diff.removed, ...changed], changed)
+          yield* this.exchange(plan, new Set(changed))
+          yield* this.crews.dismiss(diff.removed)
+          const { nodes } = plan.graph
+          const names = [...resumed, ...diff.added.filter((name) => nodes.get(name)!.spec.autostart)]
+          const waits = yield* this.loop.order({ _tag: "Start", names }, () =>
+            names.map((name) => [name, Outcomes.ofStart] as const),
+          )
+          yield* restore(
+            Effect.forEach(waits, ([, wait]) => wait, { concurrency: "unbounded", discard: true }),
+          )
+          const started = names.filter((name) => this.graph.nodes.has(name))
+          return { diff, started: started.map((name) => this.loop.status(name)) }
+        }),
+      ),
     )
+
+  /** Takes units down for the time of the exchange. Answers which of those that change are to come back. */
+  private hold(
+    names: ReadonlyArray<string>,
+    changed: ReadonlyArray<string>,
+  ): Effect.Effect<ReadonlyArray<string>> {
+    return Effect.gen(this, function* () {
+      const resumed = changed.filter((name) => this.loop.state(name).desired === "up")
+      const held = names.filter((name) => this.loop.state(name).live || !isSettled(this.loop.state(name)))
+      const waits = yield* this.loop.order({ _tag: "Hold", names: held }, () => this.ofStop(held))
+      // What survives KILL is logged, and does not keep the rest from being exchanged.
+      yield* Effect.catchAll(this.down(waits), (error) => Effect.logError(error.message))
+      return resumed
+    })
+  }
+
+  private exchange(plan: Plan, changed: ReadonlySet<string>): Effect.Effect<void> {
+    const actors = [...this.loop.actors]
+    const kept = new Map(actors.filter(([name]) => !changed.has(name)))
+    const left = new Map(actors.filter(([name]) => changed.has(name) && this.loop.state(name).live))
+    return Effect.flatMap(this.crews.make(plan, kept, left), (crew) =>
+      this.loop.call(
+        Effect.sync(() => {
+          this.loop.exchange(crew, changed)
+          this.plan = plan
+        }),
+      ),
+    )
+  }
 
   private readonly shutdown: Service["shutdown"] = (options = {}) =>
     Effect.gen(this, function* () {

@@ -45,7 +45,10 @@ export class UnitActor {
   constructor(
     private readonly services: Services,
     readonly context: UnitContext,
+    /** Whose unit it was, if something of its instance is left. */
+    before?: UnitActor,
   ) {
+    this.instance = before?.instance
     this.delays = context.hooks.delays ?? schedule(context.spec.restart.backoff)
     this.delayState = this.delays.initial
   }
@@ -66,7 +69,7 @@ export class UnitActor {
       case "StopInstance":
         return this.instance === undefined ? Effect.void : this.instance.stop(this.grace)
       case "Down":
-        return this.down(effect.generation)
+        return this.down(effect.generation, state.end)
       case "Arm":
         return this.arm(effect.token, Traits.durationOf(this.spec, effect.timer), effect.timer)
       case "Disarm":
@@ -113,13 +116,11 @@ export class UnitActor {
     })
   }
 
-  private down(generation: number): Effect.Effect<void> {
+  private down(generation: number, end: End | undefined): Effect.Effect<void> {
     const { facts, hooks, name } = this.context
     const { onDown } = hooks
     if (onDown === undefined) return Effect.void
     return Effect.flatMap(ProcessInstance.uptime(this.context), (uptime) => {
-      const exit = facts.process?.exitNow()
-      const end = exit === undefined ? undefined : ProcessInstance.endOf(exit)
       return Effect.suspend(() => onDown({ name, generation, pid: facts.process?.pid, end, uptime })).pipe(
         Effect.catchAllCause((cause) => Effect.logError(`onDown of unit ${name} failed`, cause)),
         Effect.forkIn(this.services.scope),

@@ -22,6 +22,19 @@ const levelOf = (to: StateName) =>
       ? Effect.logWarning
       : Effect.logInfo
 
+/** What has become of a unit, as the rest of a sentence that begins with it. */
+const words: Readonly<Record<StateName, string>> = {
+  inactive: "is down",
+  blocked: "waits",
+  starting: "is starting",
+  ready: "is ready",
+  degraded: "is not well",
+  stopping: "is stopping",
+  backoff: "will be started again",
+  exited: "is done",
+  failed: "has failed",
+}
+
 /** Tells of a change of phase. */
 export const tell = (
   { event, from, to, unit }: Change,
@@ -42,7 +55,7 @@ export const tell = (
       ...(to.phase._tag === "Stopping" && { cause: to.phase.cause }),
       ...(to.phase._tag === "Backoff" && { attempt: to.phase.attempt, until: to.phase.until }),
     }
-    yield* levelOf(after)(`Unit ${unit} is ${after}${reason === undefined ? "" : `. ${reason}`}`).pipe(
+    yield* levelOf(after)(`Unit ${unit} ${words[after]}${reason === undefined ? "" : `. ${reason}`}`).pipe(
       Effect.annotateLogs({ unit, from: before, to: after, generation: to.generation }),
     )
     if (events !== undefined) yield* events.append(`unit.${after}`, unit, data)

@@ -19,11 +19,13 @@ interface Waiter {
 /** Those who wait, by unit. */
 export class Waiters {
   private readonly byUnit = new Map<string, Set<Waiter>>()
+  private isClosed = false
 
   /** Waits from now on. The effect is the wait; whoever does not run it any more is forgotten. */
   add(system: System, world: World, name: string, look: Look): Effect.Effect<Settled> {
     const now = look(system, world, name)
     if (now._tag !== "Pending") return Effect.succeed(now)
+    if (this.isClosed) return Effect.succeed({ _tag: "Closed" })
     const waiter: Waiter = { look, done: Deferred.unsafeMake<Settled>(FiberId.none) }
     const waiters = this.byUnit.get(name) ?? new Set()
     this.byUnit.set(name, waiters.add(waiter))
@@ -42,6 +44,17 @@ export class Waiters {
       if (outcome._tag === "Pending") continue
       this.remove(name, waiter)
       Deferred.unsafeDone(waiter.done, Effect.succeed(outcome))
+    }
+  }
+
+  /** Nothing comes about any more: tells everybody, and whoever still comes. */
+  close(): void {
+    this.isClosed = true
+    for (const [name, waiters] of this.byUnit) {
+      for (const waiter of waiters) {
+        this.remove(name, waiter)
+        Deferred.unsafeDone(waiter.done, Effect.succeed({ _tag: "Closed" }))
+      }
     }
   }
 
