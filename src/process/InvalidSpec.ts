@@ -82,8 +82,8 @@ const allowedBy = (message: string): string => {
     .replace(/^E/, "e")
 }
 
-const isInside = (path: ReadonlyArray<PropertyKey>, outer: ReadonlyArray<PropertyKey>): boolean =>
-  path.length > outer.length && outer.every((key, index) => path[index] === key)
+const keyOf = (path: ReadonlyArray<PropertyKey>): string =>
+  path.map((key) => `${typeof key} ${String(key)}`).join("\0")
 
 /** The same complaints about a spec that has a name. */
 export const inside =
@@ -102,10 +102,12 @@ export const fromParseError = (
     .map(({ message, path }) => ({ path, allowed: allowedBy(message), known: !unknownField.test(message) }))
     // That an optional field may also be left out helps nobody who gave it.
     .filter(({ allowed }) => allowed !== "expected undefined")
+  // What has a complaint within it, as text: told from each other by what no key of a path is.
+  const outer = new Set(complaints.flatMap(({ path }) => path.map((_, end) => keyOf(path.slice(0, end)))))
   const byField = new Map<string, { readonly value: string; readonly allowed: Set<string> }>()
   for (const { allowed, known, path } of complaints) {
     // The innermost complaint says most.
-    if (complaints.some((other) => isInside(other.path, path))) continue
+    if (outer.has(keyOf(path))) continue
     const field = printPath(path)
     // A field that is not known may be a misspelt secret one.
     const value = known ? print(path, valueAt(input, path), redact) : hidden

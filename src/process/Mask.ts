@@ -16,6 +16,8 @@ export const make = (
   if (names.length === 0) return (text) => text
   const values = new Set<string>()
   for (const name of names) {
+    // A spec that is still to be checked may name anything.
+    if (typeof name !== "string") continue
     const value = env[name]
     if (typeof value !== "string" || value === "") continue
     values.add(value)

@@ -2,6 +2,7 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as InvalidSpec from "../process/InvalidSpec.js"
@@ -58,6 +59,8 @@ export interface Input {
 export interface Plan {
   readonly graph: Graph.Graph
   readonly hooks: ReadonlyMap<string, Hooks>
+  /** What its env files held when it was made, by their paths: a change of one is a change of the units that name it. */
+  readonly envFiles?: ReadonlyMap<string, Redacted.Redacted<Readonly<Record<string, string | undefined>>>>
 }
 
 /** Units that do not fit together. Nothing was started. */
@@ -90,12 +93,27 @@ export const fromSpecs = (
         path: ["units", name, "kind"],
         message: "a task needs an Effect to run, which only a program can give it",
       })
+    if (spec.kind !== "task" && hooks.get(name)?.run !== undefined)
+      faults.push({ path: ["units", name, "run"], message: "only kind task runs an Effect" })
   }
   return Either.match(Graph.make(units, groups), {
     onLeft: (more) => Either.left(new InvalidPlan({ faults: [...faults, ...more] })),
     onRight: (graph) =>
       faults.length > 0 ? Either.left(new InvalidPlan({ faults })) : Either.right({ graph, hooks }),
   })
+}
+
+/** What a program writes may be anything at all; what is no unit is left as it is, to be refused. */
+const parted = (unit: UnitInput): Hooks & { readonly spec: UnitSpec.Input } => {
+  if (typeof unit !== "object" || unit === null || Array.isArray(unit)) return { spec: unit }
+  const { delays, isBusy, onDown, run, ...spec } = unit
+  return {
+    spec,
+    ...(run !== undefined && { run }),
+    ...(isBusy !== undefined && { isBusy }),
+    ...(onDown !== undefined && { onDown }),
+    ...(delays !== undefined && { delays }),
+  }
 }
 
 const decodeGroup = InvalidSpec.decoder("group", UnitSpec.Group)
@@ -105,14 +123,10 @@ export const make = (input: Input): Effect.Effect<Plan, InvalidPlan | InvalidSpe
   Effect.gen(function* () {
     const specs = new Map<string, UnitSpec.UnitSpec>()
     const hooks = new Map<string, Hooks>()
-    for (const [name, { delays, isBusy, onDown, run, ...spec }] of Object.entries(input.units)) {
+    for (const [name, unit] of Object.entries(input.units)) {
+      const { spec, ...own } = parted(unit)
       specs.set(name, yield* Effect.mapError(UnitSpec.make(spec), InvalidSpec.inside(`unit ${name}`)))
-      hooks.set(name, {
-        ...(run !== undefined && { run }),
-        ...(isBusy !== undefined && { isBusy }),
-        ...(onDown !== undefined && { onDown }),
-        ...(delays !== undefined && { delays }),
-      })
+      hooks.set(name, own)
     }
     const groups = new Map<string, UnitSpec.Group>()
     for (const [name, group] of Object.entries(input.groups ?? {})) {

@@ -33,6 +33,8 @@ const backlog = 4_096
 
 type Waits = ReadonlyArray<readonly [name: string, wait: Effect.Effect<Settled>]>
 
+const sideOf = (plan: Plan): PlanDiff.Side => ({ plan, ...(plan.envFiles && { envFiles: plan.envFiles }) })
+
 /** A supervisor as its callers see it. */
 export class Supervision {
   private readonly reloading = Effect.unsafeMakeSemaphore(1)
@@ -213,10 +215,12 @@ export class Supervision {
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(this, function* () {
           if (this.loop.isClosed) return yield* new SupervisorClosed()
-          const diff = PlanDiff.make(this.plan, plan)
+          const diff = PlanDiff.make(sideOf(this.plan), sideOf(plan))
           const changed = diff.changed.map(({ name }) => name)
-          const resumed = yield* this.hold([...diff.removed, ...changed], changed)
-          yield* this.exchange(plan, new Set(changed))
+          const resumed = changed.filter((name) => this.loop.state(name).desired === "up")
+          const going = [...diff.removed, ...changed]
+          do yield* this.hold(going)
+          while (!(yield* this.exchange(plan, new Set(changed), going)))
           yield* this.crews.dismiss(diff.removed)
           const { nodes } = plan.graph
           const names = [...resumed, ...diff.added.filter((name) => nodes.get(name)!.spec.autostart)]
@@ -232,30 +236,32 @@ export class Supervision {
       ),
     )
 
-  /** Takes units down for the time of the exchange. Answers which of those that change are to come back. */
-  private hold(
-    names: ReadonlyArray<string>,
-    changed: ReadonlyArray<string>,
-  ): Effect.Effect<ReadonlyArray<string>> {
+  /** Takes units down for the time of the exchange. */
+  private hold(names: ReadonlyArray<string>): Effect.Effect<void> {
     return Effect.gen(this, function* () {
-      const resumed = changed.filter((name) => this.loop.state(name).desired === "up")
       const held = names.filter((name) => this.loop.state(name).live || !isSettled(this.loop.state(name)))
       const waits = yield* this.loop.order({ _tag: "Hold", names: held }, () => this.ofStop(held))
       // What survives KILL is logged, and does not keep the rest from being exchanged.
       yield* Effect.catchAll(this.down(waits), (error) => Effect.logError(error.message))
-      return resumed
     })
   }
 
-  private exchange(plan: Plan, changed: ReadonlySet<string>): Effect.Effect<void> {
+  /** False when somebody has started one of those that go meanwhile. */
+  private exchange(
+    plan: Plan,
+    changed: ReadonlySet<string>,
+    going: ReadonlyArray<string>,
+  ): Effect.Effect<boolean> {
     const actors = [...this.loop.actors]
     const kept = new Map(actors.filter(([name]) => !changed.has(name)))
     const left = new Map(actors.filter(([name]) => changed.has(name) && this.loop.state(name).live))
     return Effect.flatMap(this.crews.make(plan, kept, left), (crew) =>
       this.loop.call(
         Effect.sync(() => {
+          if (going.some((name) => !isSettled(this.loop.state(name)))) return false
           this.loop.exchange(crew, changed)
           this.plan = plan
+          return true
         }),
       ),
     )
@@ -303,7 +309,7 @@ export class Supervision {
       Effect.map(this.actor(name), ({ context }) =>
         this.loop.state(name).live ? context.facts.process : undefined,
       ),
-    preview: (plan) => Effect.sync(() => PlanDiff.make(this.plan, plan)),
+    preview: (plan) => Effect.sync(() => PlanDiff.make(sideOf(this.plan), sideOf(plan))),
     reload: Effect.fn("Supervisor.reload")(this.reload),
     shutdown: Effect.fn("Supervisor.shutdown")(this.shutdown),
   }
