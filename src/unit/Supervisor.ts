@@ -12,11 +12,14 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { EventLog } from "../event/EventLog.js"
 import * as Metrics from "../event/Metrics.js"
+import * as PortHolder from "../probe/PortHolder.js"
 import { PortHolders } from "../probe/PortHolder.js"
+import * as ProberModule from "../probe/Prober.js"
 import { Prober } from "../probe/Prober.js"
 import type { InvalidSpec } from "../process/InvalidSpec.js"
 import * as Mask from "../process/Mask.js"
 import * as PlatformTable from "../process/PlatformTable.js"
+import * as ProcessSpawnerModule from "../process/ProcessSpawner.js"
 import { ProcessSpawner } from "../process/ProcessSpawner.js"
 import type { TableUnreadable } from "../process/ProcessTable.js"
 import * as Plan from "./Plan.js"
@@ -53,6 +56,12 @@ export interface Options {
 
 /** What a supervisor needs. An `EventLog`, where there is one, is told of every change. */
 export type Needs = ProcessSpawner | Prober | PortHolders
+
+/** Everything that a supervisor, or a managed server, needs: real processes, real sockets. */
+export const layerNeeds: Layer.Layer<Needs> = Layer.provideMerge(
+  Layer.merge(ProberModule.layer, PortHolder.layer),
+  ProcessSpawnerModule.layer,
+)
 
 const isPlan = (plan: Plan.Plan | Plan.Input): plan is Plan.Plan => "graph" in plan
 
@@ -126,6 +135,7 @@ export const make = (
     const crew = yield* crews.make(plan)
     const now = yield* Clock.currentTimeMillis
     const loop: Loop = new Loop(inbox, crew, services.portOf, events, now)
+    yield* Scope.addFinalizer(scope, loop.end)
     yield* Effect.forkIn(Effect.interruptible(loop.run), scope)
     const supervision: Supervision = new Supervision(loop, crews, plan)
     yield* Effect.addFinalizer(() => supervision.service.shutdown())

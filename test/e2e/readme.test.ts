@@ -2,12 +2,13 @@
 import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
-import { createServer } from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { promisify } from "node:util"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { describe, expect, it } from "vitest"
+import * as Config from "../../src/config/Config.js"
 import * as Check from "../../src/probe/Check.js"
 
 const root = path.resolve(import.meta.dirname, "../..")
@@ -16,28 +17,23 @@ const blocks = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => c
 
 const shells = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, code]) => code!)
 
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
-
 describe("the README", () => {
   it("has an app of under 30 lines that does what it says", async () => {
     const app = blocks[0]!
     expect(app.split("\n").length).toBeLessThanOrEqual(30)
-    const port = await freePort()
-    // The same text, at a port that is free here. Run from the package's own directory, its name leads to itself.
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      ["--input-type=module", "--eval", app.replaceAll("8123", String(port))],
-      { cwd: root },
-    )
-    expect(stdout).toMatch(/^pid \d+ says hello\n$/)
-    const pid = Number(/\d+/.exec(stdout)![0])
-    expect(() => process.kill(pid, 0)).toThrow("ESRCH")
+    // Run from the package's own directory, its name leads to itself.
+    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", app], {
+      cwd: root,
+    })
+    const [, pid] = /^pid (\d+) says hello$/m.exec(stdout) ?? []
+    expect(pid, stdout).toBeDefined()
+    expect(() => process.kill(Number(pid), 0)).toThrow("ESRCH")
+  })
+
+  it("shows a configuration that can be used", () => {
+    const [yaml] = [...readme.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text]) => text!)
+    const config = Either.getOrThrow(Config.parse(yaml!))
+    expect(config.plan.graph.order).toEqual(["migrate", "web", "all"])
   })
 
   it("starts a daemon with its first command, and runs jobs with the next ones", async () => {
