@@ -120,6 +120,7 @@ const checkCount = ({ name, positionals }: Syntax, words: ReadonlyArray<string>)
     optional: [0, 1],
     one: [1, 1],
     some: [1, Infinity],
+    any: [0, Infinity],
     command: [1, Infinity],
   }[positionals.count] as [number, number]
   if (words.length < least) {

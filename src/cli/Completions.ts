@@ -20,7 +20,9 @@ const flags = ({ name, option: { short } }: Named): ReadonlyArray<string> => [
 const wordsOf = ({ positionals }: Syntax): ReadonlyArray<string> =>
   typeof positionals.among === "object" ? positionals.among : []
 
-const takesJobs = ({ positionals }: Syntax): boolean => positionals.among === "jobs"
+/** The command that lists what a name may be, one a line. */
+const listerOf = ({ positionals: { among } }: Syntax): string | undefined =>
+  among === "jobs" ? "list -q" : among === "names" ? "ps -aq" : undefined
 
 /** Options whose value is a file or a directory. */
 const isPath = ({ option: { value } }: Named): boolean => value === "FILE" || value === "DIR"
@@ -44,14 +46,15 @@ export const bash = (syntaxes: ReadonlyArray<Syntax>): string => {
   const commands = syntaxes.map((syntax) => {
     const options = optionsOf(syntax).flatMap(flags).join(" ")
     const words = wordsOf(syntax).join(" ")
-    const jobs = takesJobs(syntax) ? " jobs=1" : ""
+    const lister = listerOf(syntax)
+    const source = lister === undefined ? "" : ` names="${lister}"`
     const other = syntax.positionals.count === "command" ? " other=1" : ""
-    return `    ${syntax.name}) options="${options}" words="${words}"${jobs}${other} ;;`
+    return `    ${syntax.name}) options="${options}" words="${words}"${source}${other} ;;`
   })
   return `# bash completion for holdfast: eval "$(holdfast completions bash)"
 _holdfast() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}"
-  local command="" options="" words="" jobs="" files="" other="" prefix="" i
+  local command="" options="" words="" names="" files="" other="" prefix="" i
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W "${names(syntaxes)} --help --version" -- "$current"))
@@ -103,7 +106,7 @@ ${commands.join("\n")}
   case "$current" in
     -*) COMPREPLY=($(compgen -W "$options" -- "$current")) ;;
     *)
-      if [ -n "$jobs" ]; then words="$("\${COMP_WORDS[0]}" list -q 2>/dev/null)"; fi
+      if [ -n "$names" ]; then words="$("\${COMP_WORDS[0]}" $names 2>/dev/null)"; fi
       COMPREPLY=($(compgen -W "$words" -- "$current"))
       ;;
   esac
@@ -132,21 +135,22 @@ export const zsh = (syntaxes: ReadonlyArray<Syntax>): string => {
         : `'${star}${spellings[0]}${text}`
     })
     const words = wordsOf(syntax)
+    const lister = listerOf(syntax)
     const rest =
       syntax.positionals.count === "command"
         ? ["'*::command:_normal'"]
-        : takesJobs(syntax)
-          ? ["'*:job:_holdfast_jobs'"]
+        : lister !== undefined
+          ? [`'*:name:{_holdfast_names ${lister}}'`]
           : words.length > 0
             ? [`'1:word:(${words.join(" ")})'`]
             : []
     return `      ${syntax.name})\n        _arguments ${[...options, ...rest].join(" \\\n          ")} ;;`
   })
   return `#compdef holdfast
-_holdfast_jobs() {
-  local -a ids
-  ids=(\${(f)"$(holdfast list -q 2>/dev/null)"})
-  compadd -a ids
+_holdfast_names() {
+  local -a names
+  names=(\${(f)"$(holdfast "$@" 2>/dev/null)"})
+  compadd -a names
 }
 _holdfast() {
   local -a commands
@@ -188,7 +192,8 @@ export const fish = (syntaxes: ReadonlyArray<Syntax>): string => {
       else if (kind !== "flag") parts.push("-x")
       lines.push([...parts, `-d ${fishText(help)}`].join(" "))
     }
-    if (takesJobs(syntax)) lines.push(`${only} -a '(holdfast list -q 2>/dev/null)'`)
+    const lister = listerOf(syntax)
+    if (lister !== undefined) lines.push(`${only} -a '(holdfast ${lister} 2>/dev/null)'`)
     if (wordsOf(syntax).length > 0) lines.push(`${only} -a ${fishText(wordsOf(syntax).join(" "))}`)
     if (syntax.positionals.count === "command") lines.push(`${only} -a '(__fish_complete_subcommand)'`)
   }

@@ -19,8 +19,9 @@ export const overview = (version: string, syntaxes: ReadonlyArray<Syntax>): stri
     line("-h, --help", "show this text, or a command's: holdfast run --help"),
     line("-v, --version", "show the version"),
     "",
-    "A job is named by its id, or by any beginning of it that no other job has. Times are written 500ms, 10s, 5m,",
-    "1h30m; a bare number is seconds. Data goes to standard output, words to standard error.",
+    "A unit is named by its name; a job by its id, or by any beginning of it that no other job has. Where a name",
+    "could be either, it is the unit's. Times are written 500ms, 10s, 5m, 1h30m; a bare number is seconds. Data goes",
+    "to standard output, words to standard error.",
     "",
   ].join("\n")
 }
@@ -35,7 +36,8 @@ export const ofCommand = ({ name, notes, options, positionals, summary }: Syntax
   })
   const line = row(Math.max(...left.map(({ length }) => length)))
   const dashes = positionals.count === "command" ? " --" : ""
-  const words = positionals.count === "optional" ? `[${positionals.name}]` : positionals.name
+  const isOptional = positionals.count === "optional" || positionals.count === "any"
+  const words = isOptional ? `[${positionals.name}]` : positionals.name
   return [
     `holdfast ${name}: ${summary}.`,
     "",

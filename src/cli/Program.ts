@@ -7,7 +7,7 @@ import type { Command } from "./Handler.js"
 import * as Help from "./Help.js"
 import { nearest } from "../process/Nearest.js"
 import type { Failure, World } from "./World.js"
-import { exitCode, isFailure, printable } from "./World.js"
+import { exitCode, isFailure, printableLines } from "./World.js"
 
 const options = ["--help", "-h", "--version", "-v"]
 
@@ -76,7 +76,7 @@ const perform = async (command: Command, args: ReadonlyArray<string>, world: Wor
     }
     if (!isFailure(error)) throw error
     if (isJson) await world.out.write(`${JSON.stringify(envelopeOf(error))}\n`)
-    else await world.err.write(`holdfast: ${printable(error.message)}\n`)
+    else await world.err.write(`holdfast: ${printableLines(error.message)}\n`)
     return exitCode.failed
   }
 }

@@ -8,7 +8,11 @@ import * as Syntaxes from "./Syntaxes.js"
 
 /** The commands in the order of the help. */
 export const commands: ReadonlyArray<Command> = [
+  command(Syntaxes.up, async () => (await import("./Daemon.js")).up),
   command(Syntaxes.serve, async () => (await import("./Daemon.js")).serve),
+  command(Syntaxes.down, async () => (await import("./command/Down.js")).down),
+  command(Syntaxes.check, async () => (await import("./Daemon.js")).check),
+  command(Syntaxes.reload, async () => (await import("./command/Reload.js")).reload),
   command(Syntaxes.run, async () => (await import("./command/Run.js")).run),
   command(Syntaxes.create, async () => (await import("./command/Run.js")).create),
   command(Syntaxes.start, async () => (await import("./command/Control.js")).start),
@@ -23,7 +27,8 @@ export const commands: ReadonlyArray<Command> = [
   command(Syntaxes.ps, async () => (await import("./command/List.js")).ps),
   command(Syntaxes.rm, async () => (await import("./command/Remove.js")).rm),
   command(Syntaxes.gc, async () => (await import("./command/Remove.js")).gc),
-  command(Syntaxes.why, async () => (await import("./command/Status.js")).why),
+  command(Syntaxes.why, async () => (await import("./command/Why.js")).why),
+  command(Syntaxes.graph, async () => (await import("./command/Graph.js")).graph),
   command(Syntaxes.group, async () => (await import("./command/Group.js")).group),
   command(Syntaxes.events, async () => (await import("./command/Events.js")).events),
   command(Syntaxes.doctor, async () => (await import("./command/Doctor.js")).doctor),

@@ -45,6 +45,12 @@ export const tokenFile = (root: string): string => path.join(root, "token")
 /** The file that a daemon started by `run` logs to. */
 export const logFile = (root: string): string => path.join(root, "daemon.log")
 
+/** Where programs keep what belongs to one configuration file, by a key of the file. */
+export const filesOf = (root: string): string => path.join(root, "up")
+
+/** The directory of one configuration file. */
+export const placeOfFile = (root: string, key: string): string => path.join(filesOf(root), key)
+
 const isOwner = (value: unknown): value is Owner => {
   const { address, pid } = (value ?? {}) as Partial<Record<keyof Owner, unknown>>
   return Number.isSafeInteger(pid) && (address === undefined || typeof address === "string")

@@ -1,9 +1,16 @@
-/** The daemon: the store, what runs the jobs, and the server in front of them, from the start to an orderly end. */
+/**
+ * The daemon: the store, what runs the jobs, what keeps the units up, and the server in front of them, from the start
+ * to an orderly end.
+ */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Mailbox from "effect/Mailbox"
+import * as Option from "effect/Option"
 import * as Bind from "../api/Bind.js"
 import * as ApiServer from "../api/ApiServer.js"
+import { PlanSource } from "../api/PlanSource.js"
 import * as EventLog from "../event/EventLog.js"
 import * as EventLoopLag from "../event/EventLoopLag.js"
 import * as Metrics from "../event/Metrics.js"
@@ -12,8 +19,27 @@ import { JobRunner } from "../job/JobRunner.js"
 import { JobStore } from "../job/JobStore.js"
 import * as SqliteJobStore from "../job/SqliteJobStore.js"
 import * as PortHolder from "../probe/PortHolder.js"
+import * as Prober from "../probe/Prober.js"
 import * as ProcessSpawner from "../process/ProcessSpawner.js"
+import type { Plan } from "../unit/Plan.js"
+import * as Supervisor from "../unit/Supervisor.js"
+import type { StopOptions } from "../unit/SupervisorService.js"
+import * as Claim from "./Claim.js"
 import * as Format from "./Format.js"
+import * as Words from "./foreground/Words.js"
+
+/** What a daemon is told while it runs. */
+export type Order =
+  /** To end; again, to make haste with it. */
+  | { readonly _tag: "Stop"; readonly grace: Duration.Duration | undefined }
+  /** To read its configuration again. */
+  | { readonly _tag: "Reload" }
+
+/** The units that a daemon keeps. */
+export interface Units {
+  readonly plan: Plan
+  readonly source: Context.Tag.Service<typeof PlanSource>
+}
 
 /** How to serve. */
 export interface Settings {
@@ -24,8 +50,9 @@ export interface Settings {
   readonly version: string
   /** What has to follow a command for it to mean this root. */
   readonly rootOption: string
-  /** Done when the daemon has to end. */
-  readonly stop: Effect.Effect<void>
+  /** Undefined: it keeps jobs only. */
+  readonly units: Units | undefined
+  readonly orders: Mailbox.Mailbox<Order>
   /** Tells the user. */
   readonly say: (text: string) => Effect.Effect<void>
   /** Done as soon as it answers, before the user is told. */
@@ -36,8 +63,10 @@ export interface Settings {
 export type Ground = JobStore | EventLog.EventLog | ProcessSpawner.ProcessSpawner
 
 const server = (settings: Settings) => {
-  const { auth, bind = Bind.defaultBind, version } = settings
-  const at = (place: string) => ApiServer.make({ bind: place, auth, version, metrics: Metrics.render() })
+  const { auth, bind = Bind.defaultBind, orders, version } = settings
+  const shutdown = ({ grace }: StopOptions) => Effect.asVoid(orders.offer({ _tag: "Stop", grace }))
+  const at = (place: string) =>
+    ApiServer.make({ bind: place, auth, version, metrics: Metrics.render(), shutdown })
   return Layer.scoped(
     ApiServer.ApiServer,
     bind === "auto"
@@ -46,42 +75,124 @@ const server = (settings: Settings) => {
   )
 }
 
+/** So many units are named when the daemon introduces itself. */
+const mostNamed = 20
+
+const aboutUnits = ({ plan: { graph }, source: { file } }: Units): string => {
+  const { order } = graph
+  const names = order.length > mostNamed ? [...order.slice(0, mostNamed), "..."] : order
+  return `It keeps up the ${Format.counted(order.length, "unit")} of ${file}: ${names.join(", ")}`
+}
+
 const introduction = (settings: Settings, address: string): string => {
+  const { auth, root, rootOption, units, version } = settings
   const target = address.startsWith("unix:")
     ? `--unix-socket ${address.slice("unix:".length)} http://localhost`
     : address
-  const token =
-    settings.auth === "none" ? "" : ` -H "Authorization: Bearer $(holdfast token${settings.rootOption})"`
+  const token = auth === "none" ? "" : ` -H "Authorization: Bearer $(holdfast token${rootOption})"`
   return [
-    `Holdfast ${settings.version} (pid ${process.pid}) keeps the jobs under ${settings.root}`,
-    `It listens at ${address}${settings.auth === "none" ? ", and asks for no token" : ""}`,
+    `Holdfast ${version} (pid ${process.pid}) keeps the jobs under ${root}`,
+    ...(units === undefined ? [] : [aboutUnits(units)]),
+    `It listens at ${address}${auth === "none" ? ", and asks for no token" : ""}`,
     "Try it:",
-    `  holdfast run${settings.rootOption} --wait -- echo hello`,
+    ...(units === undefined ? [] : [`  holdfast status${rootOption}`]),
+    `  holdfast run${rootOption} --wait -- echo hello`,
     `  curl${token} ${target}/jobs`,
-    "Ctrl-C ends the daemon; jobs go on, and the next daemon finds them.",
+    units === undefined
+      ? "Ctrl-C ends the daemon; jobs go on, and the next daemon finds them."
+      : "Ctrl-C stops the units and ends the daemon; jobs go on, and the next daemon finds them.",
     "",
   ].join("\n")
 }
 
+/** The layer of what keeps the units, which are started when the daemon can be asked about them. */
+const supervision = ({ plan, source }: Units, root: string) =>
+  Layer.merge(
+    Supervisor.layer({ plan, root, autostart: false }).pipe(Layer.provide([Prober.layer, PortHolder.layer])),
+    Layer.succeed(PlanSource, source),
+  )
+
+const list = (word: string, names: ReadonlyArray<string>): ReadonlyArray<string> =>
+  names.length === 0 ? [] : [`${word} ${names.join(", ")}`]
+
+/** Reads the configuration again, and says what came of it. */
+const reload = ({ source }: Units, supervisor: Supervisor.Service, say: Settings["say"]) =>
+  Effect.gen(function* () {
+    const plan = yield* source.plan
+    const { added, changed, removed } = yield* supervisor.preview(plan)
+    const done = [
+      ...list("stops", removed),
+      ...list(
+        "restarts",
+        changed.map(({ name }) => name),
+      ),
+      ...list("starts", added),
+    ]
+    yield* say(
+      `The configuration was read again: ${done.length === 0 ? "nothing has changed" : `Holdfast ${done.join("; ")}`}.\n`,
+    )
+    yield* supervisor.reload(plan)
+  }).pipe(Effect.catchAll(({ message }) => say(`${message}\n`)))
+
+/** Obeys until it is told to end; answers how. */
+const obey = (settings: Settings, supervisor: Supervisor.Service | undefined) =>
+  Effect.gen(function* () {
+    const { orders, say, units } = settings
+    for (;;) {
+      const order = yield* Effect.orDie(orders.take)
+      if (order._tag === "Stop") return order
+      if (units !== undefined && supervisor !== undefined)
+        yield* Effect.forkScoped(reload(units, supervisor, say))
+    }
+  })
+
+/** Stops the units, at once when it is told so again. */
+const stopUnits = (
+  { orders, say }: Settings,
+  supervisor: Supervisor.Service,
+  grace: Duration.Duration | undefined,
+) =>
+  Effect.gen(function* () {
+    const running = (yield* supervisor.list).filter(({ state }) => !Words.isSettled(state))
+    if (running.length > 0)
+      yield* say(
+        `Stopping ${Format.counted(running.length, "unit")}, each before what it needs. Ctrl-C again kills what is left.\n`,
+      )
+    const hasten = Effect.flatMap(Effect.orDie(orders.take), (order) =>
+      order._tag === "Stop" ? supervisor.shutdown({ grace: order.grace }) : Effect.void,
+    )
+    yield* Effect.forkScoped(Effect.forever(hasten))
+    yield* supervisor.shutdown({ grace })
+  })
+
 /** Serves until told to stop. The jobs that run then go on. */
 export const serve = <E, R>(settings: Settings, runner: Layer.Layer<JobRunner, E, R>) => {
+  const { root, units } = settings
   const ground = Layer.mergeAll(
-    SqliteJobStore.layer({ root: settings.root }),
-    EventLog.layer({ root: settings.root }),
+    SqliteJobStore.layer({ root }),
+    EventLog.layer({ root }),
     ProcessSpawner.layer,
     EventLoopLag.layer(),
     ProcessMetrics.layer,
   )
-  const jobs = Layer.provideMerge(runner, ground)
-  const all = server(settings).pipe(Layer.provide(PortHolder.layer), Layer.provideMerge(jobs))
+  const kept = units === undefined ? Layer.empty : supervision(units, root)
+  const below = Layer.merge(runner, kept).pipe(Layer.provideMerge(ground))
+  const all = server(settings).pipe(Layer.provide(PortHolder.layer), Layer.provideMerge(below))
   return Effect.scoped(
     Effect.gen(function* () {
+      const claim = units === undefined ? undefined : yield* Claim.make(root, units.source.file)
       const context = yield* Layer.build(all)
       const [api, store] = [Context.get(context, ApiServer.ApiServer), Context.get(context, JobStore)]
+      const supervisor = Option.getOrUndefined(
+        Context.getOption(context as Context.Context<unknown>, Supervisor.Supervisor),
+      )
       yield* store.announce(api.address)
+      if (claim !== undefined) yield* claim.announce(api.address)
       yield* settings.onReady(api)
       yield* settings.say(introduction(settings, api.address))
-      yield* settings.stop
+      if (supervisor !== undefined) yield* Effect.forkScoped(Effect.ignore(supervisor.start([])))
+      const { grace } = yield* obey(settings, supervisor)
+      if (supervisor !== undefined) yield* stopUnits(settings, supervisor, grace)
       const counts = yield* Context.get(context, JobRunner).counts
       const waiting =
         counts.queued > 0 ? ` ${Format.counted(counts.queued, "job")} will start with the next daemon.` : ""

@@ -11,6 +11,8 @@ import { Failure, printable } from "./World.js"
 export interface Options {
   readonly root: string
   readonly world: World
+  /** What is lost with a daemon, as the rest of a sentence. Default: nothing, as it is with jobs. */
+  readonly lost?: string
   /** Tells the user. Default: standard error. */
   readonly say?: (text: string) => Promise<void>
   /** How long to look for it, in milliseconds. Default 30 s. */
@@ -51,6 +53,7 @@ const refusedWithin = 5_000
 export const make = (options: Options, isReached = false): Session => {
   const {
     deadline = Infinity,
+    lost: whatIsLost = "jobs are not affected",
     patience = 30_000,
     root,
     say = (text) => world.err.write(text),
@@ -73,7 +76,7 @@ export const make = (options: Options, isReached = false): Session => {
   const comeback = async (lost: Unreachable | Refused): Promise<void> => {
     const begin = performance.now()
     const until = Math.min(begin + patience, deadline)
-    await say(`The daemon is gone; jobs are not affected. Waiting for it to come back...\n`)
+    await say(`The daemon is gone; ${whatIsLost}. Waiting for it to come back...\n`)
     for (let pause = 50; ; pause = Math.min(pause * 1.5, 1_000)) {
       await pauseFor(Math.min(pause, until - performance.now()))
       try {

@@ -2,7 +2,7 @@
 import { run } from "./Program.js"
 import { commands } from "./Registry.js"
 import type { Routes } from "./Routes.js"
-import { sinkOf } from "./Terminal.js"
+import { hasNoTerminal, sinkOf } from "./Terminal.js"
 import type { Sink, World } from "./World.js"
 
 /** Written in by the build. */
@@ -38,6 +38,7 @@ export const start = (args: ReadonlyArray<string>, file: string, version: string
         for (const signal of signals) process.off(signal, listener)
       }
     },
+    hasNoTerminal,
     exit: (code) => process.exit(code),
   }
   return run(args, world, commands)

@@ -36,9 +36,9 @@ export type Options = Readonly<Record<string, Option>>
 /** What may follow besides options. `command` takes all the rest as it stands, with or without a `--` before it. */
 export interface Positionals {
   readonly name: string
-  readonly count: "none" | "optional" | "one" | "some" | "command"
-  /** What completes it; default nothing. */
-  readonly among?: ReadonlyArray<string> | "jobs"
+  readonly count: "none" | "optional" | "one" | "some" | "any" | "command"
+  /** What completes it: these words, ids of jobs, or ids of jobs and names of units; default nothing. */
+  readonly among?: ReadonlyArray<string> | "jobs" | "names"
 }
 
 /** One command. */

@@ -1,19 +1,26 @@
 /** Every command that the program has, and what may be written behind it. */
+import { job, jobs, nothing, reconnects, signals, stream } from "./SharedSyntax.js"
 import type { Options, Syntax } from "./Syntax.js"
 import { define } from "./Syntax.js"
+import {
+  check,
+  down,
+  graph,
+  kill,
+  logs,
+  reload,
+  restart,
+  serve,
+  start,
+  status,
+  stop,
+  tail,
+  up,
+  why,
+} from "./UnitSyntaxes.js"
 
-const jobs = { name: "ID...", count: "some", among: "jobs" } as const
-const job = { name: "ID", count: "one", among: "jobs" } as const
-const nothing = { name: "", count: "none" } as const
+export * from "./UnitSyntaxes.js"
 
-const stream = {
-  kind: "text",
-  among: ["stdout", "stderr"],
-  value: "NAME",
-  help: "only stdout, or only stderr",
-} as const
-const attempt = { kind: "count", value: "N", help: "which attempt (default the last)" } as const
-const signals = ["TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "STOP", "CONT", "WINCH"] as const
 const states = ["created", "queued", "running", "exited", "killed", "failed", "lost"] as const
 
 /** How a job is to be run: the options that `run` and `create` share. */
@@ -83,42 +90,6 @@ const asked = {
   },
 } as const satisfies Options
 
-const reconnects =
-  "When the daemon is restarted meanwhile, this command goes on where it was; it gives up after 30 seconds without one."
-
-export const serve = define({
-  name: "serve",
-  summary: "run the daemon that keeps the jobs",
-  positionals: nothing,
-  options: {
-    bind: {
-      kind: "text",
-      value: "ADDR",
-      help: "HOST:PORT (default 127.0.0.1:19263), unix:PATH, or auto: any port if that one is taken",
-    },
-    "no-auth": { kind: "flag", help: "ask for no token; only on a loopback address" },
-    "log-level": {
-      kind: "text",
-      value: "LEVEL",
-      among: ["debug", "info", "warning", "error", "none"],
-      help: "what is logged on standard error (default info)",
-    },
-    "log-json": { kind: "flag", help: "log lines of JSON" },
-    "keep-for": {
-      kind: "time",
-      value: "TIME",
-      help: "delete jobs that ended longer ago (default: keep all)",
-    },
-    keep: { kind: "count", value: "N", help: "delete ended jobs beyond the last N" },
-    "keep-size": {
-      kind: "size",
-      value: "SIZE",
-      help: "delete the oldest beyond so many bytes of output in total",
-    },
-  },
-  notes: ["Jobs go on running when the daemon ends; the next one finds them again."],
-})
-
 export const run = define({
   name: "run",
   summary: "run a command as a job; starts a daemon when there is none",
@@ -142,86 +113,6 @@ export const create = define({
   positionals: { name: "COMMAND [ARGUMENT...]", count: "command" },
   options: asked,
   notes: ["Prints the job's id, for holdfast start."],
-})
-
-export const start = define({
-  name: "start",
-  summary: "let prepared jobs start",
-  positionals: jobs,
-  options: {},
-})
-
-export const restart = define({
-  name: "restart",
-  summary: "run jobs once more, stopping them first if they run",
-  positionals: jobs,
-  options: {},
-  notes: ["Prints the ids of the new jobs."],
-})
-
-export const stop = define({
-  name: "stop",
-  summary: "stop jobs: their stop signal, then KILL",
-  positionals: jobs,
-  options: {
-    grace: { kind: "time", value: "TIME", help: "from the signal to KILL (default: the job's own)" },
-  },
-})
-
-export const kill = define({
-  name: "kill",
-  summary: "send any signal to all processes of jobs",
-  positionals: jobs,
-  options: {
-    signal: {
-      kind: "text",
-      short: "s",
-      value: "NAME",
-      words: signals,
-      help: "such as TERM (default), INT, HUP, USR1, KILL",
-    },
-    grace: {
-      kind: "time",
-      value: "TIME",
-      help: "from a signal that asks it to end to KILL (default: the job's own)",
-    },
-    "no-escalate": { kind: "flag", help: "send the signal once, and no KILL after it" },
-  },
-})
-
-export const status = define({
-  name: "status",
-  summary: "tell how a job is",
-  positionals: job,
-  options: {},
-})
-
-export const tail = define({
-  name: "tail",
-  summary: "show the end of a job's output",
-  positionals: job,
-  options: {
-    follow: { kind: "flag", short: "f", help: "go on as it comes, until the job ends" },
-    lines: { kind: "count", short: "n", value: "N", help: "how many lines of each stream (default 50)" },
-    stream,
-    attempt,
-  },
-  notes: [reconnects],
-})
-
-export const logs = define({
-  name: "logs",
-  summary: "show all output of a job",
-  positionals: job,
-  options: {
-    follow: { kind: "flag", short: "f", help: "go on as it comes, until the job ends" },
-    stream,
-    attempt,
-  },
-  notes: [
-    "The job's standard output goes to standard output, byte by byte, and its standard error to standard error.",
-    reconnects,
-  ],
 })
 
 export const wait = define({
@@ -260,9 +151,10 @@ export const list = define({
 
 export const ps = define({
   name: "ps",
-  summary: "list the jobs that have not ended",
+  summary: "list the units, and the jobs that have not ended",
   positionals: nothing,
-  options: { ...listing, all: { kind: "flag", short: "a", help: "those that have ended, too" } },
+  options: { ...listing, all: { kind: "flag", short: "a", help: "jobs that have ended, too" } },
+  notes: ["With an option that says which jobs, it lists no units."],
 })
 
 export const rm = define({
@@ -282,13 +174,6 @@ export const gc = define({
     "keep-size": { kind: "size", value: "SIZE", help: "beyond so many bytes of output, the last ones kept" },
     "dry-run": { kind: "flag", help: "only say what would go" },
   },
-})
-
-export const why = define({
-  name: "why",
-  summary: "explain why a job has not started",
-  positionals: job,
-  options: {},
 })
 
 export const group = define({
@@ -317,13 +202,13 @@ export const events = define({
     follow: { kind: "flag", short: "f", help: "go on as it comes" },
     after: { kind: "count", value: "CURSOR", help: "what came after this one, in place of the latest" },
     limit: { kind: "count", short: "n", value: "N", help: "at most so many (default 100)" },
-    subject: { kind: "text", value: "ID", help: "only about this job" },
+    subject: { kind: "text", value: "NAME|ID", help: "only about this unit or job" },
     type: {
       kind: "text",
       short: "t",
       value: "TYPE",
       many: true,
-      help: "such as job.exited, or job for all of jobs",
+      help: "such as job.exited or unit.failed, or job for all of jobs",
     },
   },
   notes: ["The first number of each line is its cursor.", reconnects],
@@ -346,8 +231,8 @@ export const token = define({
 
 export const schema = define({
   name: "schema",
-  summary: "print the OpenAPI document, or the JSON Schema of a job",
-  positionals: { name: "openapi | job", count: "optional", among: ["openapi", "job"] },
+  summary: "print the OpenAPI document, or the JSON Schema of a job or of the configuration file",
+  positionals: { name: "openapi | job | config", count: "optional", among: ["openapi", "job", "config"] },
   options: {},
 })
 
@@ -365,7 +250,11 @@ export const completions = define({
 
 /** All of them, in the order of the help. */
 export const syntaxes = [
+  up,
   serve,
+  down,
+  check,
+  reload,
   run,
   create,
   start,
@@ -381,6 +270,7 @@ export const syntaxes = [
   rm,
   gc,
   why,
+  graph,
   group,
   events,
   doctor,

@@ -97,11 +97,54 @@ const giveUp = (stream: NodeJS.WriteStream, error: NodeJS.ErrnoException): void 
 }
 
 /**
+ * Lets a terminal that takes nothing (Ctrl-S, a stuck connection) stop nobody: Node writes to terminals such that the
+ * whole program waits for them.
+ */
+const unblock = (stream: NodeJS.WriteStream): void => {
+  const { _handle: handle } = stream as { _handle?: { setBlocking?: (on: boolean) => number } }
+  if (stream.isTTY !== true || handle?.setBlocking === undefined) return
+  handle.setBlocking(false)
+  // Whoever has the terminal after us may share its settings.
+  process.once("exit", () => handle.setBlocking!(true))
+}
+
+/** Whether this program has no terminal, or none any more. */
+export const hasNoTerminal = (): boolean => {
+  try {
+    fs.closeSync(
+      fs.openSync("/dev/tty", fs.constants.O_RDWR | fs.constants.O_NOCTTY | fs.constants.O_NONBLOCK),
+    )
+    return false
+  } catch {
+    return true
+  }
+}
+
+/**
  * A stream of the program as a sink. `process.stdout` is opened by looking at it, which is left to the first use. When
  * it cannot be written to, the program ends, with 0 if its reader has left and with 1 otherwise; not so after `endure`.
  */
 export const sinkOf = (stream: NodeJS.WriteStream): Sink => {
   let enduring: Lasting | undefined
+  let offered = 0
+  let taken: Array<() => void> = []
+  const take = (resolve: (isTaken: boolean) => void, isTaken: boolean): void => {
+    offered -= 1
+    resolve(isTaken)
+    if (offered === 0) for (const each of taken.splice(0)) each()
+  }
+  const allTaken = (millis: number): Promise<boolean> =>
+    new Promise((resolve) => {
+      if (offered === 0) return resolve(true)
+      const timer = setTimeout(() => resolve(false), millis)
+      taken = [
+        ...taken,
+        () => {
+          clearTimeout(timer)
+          resolve(true)
+        },
+      ]
+    })
   const onError = (error: NodeJS.ErrnoException) => {
     if (enduring === undefined) giveUp(stream, error)
   }
@@ -121,9 +164,22 @@ export const sinkOf = (stream: NodeJS.WriteStream): Sink => {
         }
       }),
     endure: (note = () => "") => {
+      if (enduring === undefined) unblock(stream)
       enduring ??= lasting(stream, note)
     },
-    settled: (millis) => enduring?.settled(millis) ?? Promise.resolve(true),
+    offer: (data) =>
+      new Promise((resolve) => {
+        offered += 1
+        try {
+          stream.write(data, (error) => take(resolve, error === undefined || error === null))
+        } catch {
+          take(resolve, false)
+        }
+      }),
+    settled: async (millis) => {
+      const all = await Promise.all([enduring?.settled(millis) ?? true, allTaken(millis)])
+      return !all.includes(false)
+    },
     isTerminal: stream.isTTY === true,
     columns: () => (stream.isTTY === true ? (stream.columns ?? 80) : Infinity),
   }

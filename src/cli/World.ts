@@ -10,6 +10,11 @@ export interface Sink {
    * written before what can be written again; default nothing.
    */
   readonly endure: (note?: (dropped: number) => string) => void
+  /**
+   * After `endure`, for those who keep what cannot be written yet: resolves once the system has taken it, however long
+   * that takes, to true; to false when it cannot be written.
+   */
+  readonly offer: (data: string | Uint8Array) => Promise<boolean>
   /** After `endure`: resolves to whether all was written or dropped within so many milliseconds. */
   readonly settled: (millis: number) => Promise<boolean>
   readonly isTerminal: boolean
@@ -34,6 +39,8 @@ export interface World {
   readonly routes: Routes
   /** Calls back at one of these, in place of dying by it, until the returned function is called. */
   readonly onSignal: (signals: ReadonlyArray<NodeJS.Signals>, listener: () => void) => () => void
+  /** Whether it has no terminal, or none any more. */
+  readonly hasNoTerminal: () => boolean
   /** Ends the program at once. */
   readonly exit: (code: number) => void
 }
@@ -60,6 +67,9 @@ export class Failure extends Error {
  */
 export const isFailure = (error: unknown): error is Failure =>
   error instanceof Error && "code" in error && "retryable" in error && typeof error.retryable === "boolean"
+
+/** As {@link printable}, line by line. */
+export const printableLines = (text: string): string => text.split("\n").map(printable).join("\n")
 
 /** Text that came from elsewhere as one line without control characters, which a terminal would obey. */
 export const printable = (text: string): string =>

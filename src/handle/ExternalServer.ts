@@ -11,6 +11,13 @@ import type { Options, Server } from "./ServerService.js"
 import * as ServerSpec from "./ServerSpec.js"
 import { ServerInfo, ServerStatus } from "./ServerStatus.js"
 
+/** Where it is, for probes that only say part of it. */
+const targetOf = (baseUrl: string) => {
+  const { hostname, port, protocol } = new URL(baseUrl)
+  const number = port === "" ? (protocol === "https:" ? 443 : 80) : Number(port)
+  return { baseUrl, host: hostname, port: number }
+}
+
 /** Makes a handle to a server at a URL. Nothing is asked yet. */
 export const make = (
   input: typeof ServerSpec.External.Encoded,
@@ -19,56 +26,61 @@ export const make = (
   Effect.gen(function* () {
     const spec = yield* ServerSpec.external(input)
     const prober = yield* Prober
+    const { expectedVersion, probe } = spec
     const baseUrl = ServerSpec.normalizeBase(spec.baseUrl)
     const name = spec.name ?? baseUrl
-    const target = { baseUrl }
-    const first = yield* prober.attach(ServerSpec.withTimes(spec.probe), target)
-    const check = yield* ServerCheck.make(spec.probe, target)
+    const target = targetOf(baseUrl)
+    const { check: look } = yield* prober.attach(probe, target)
+    const validate = yield* ServerCheck.make(probe, target)
+
+    const unavailable = (reason: string) => new ServerUnavailable({ server: name, baseUrl, reason })
+
+    const version: Effect.Effect<string | undefined, ServerError> = Effect.gen(function* () {
+      if (spec.version === undefined) return undefined
+      const read = ServerCheck.readVersion(spec.version, probe, target)
+      const found = yield* expectedVersion === undefined
+        ? Effect.orElseSucceed(read, () => undefined)
+        : Effect.mapError(read, (reason) => unavailable(`Its version cannot be told: ${reason}`))
+      const actual = found === undefined ? undefined : HttpProbe.normalizeVersion(found)
+      if (expectedVersion === undefined || actual === HttpProbe.normalizeVersion(expectedVersion))
+        return actual
+      const is = actual === undefined ? {} : { actual }
+      return yield* new VersionMismatch({ server: name, baseUrl, expected: expectedVersion, ...is })
+    })
 
     const connect: Effect.Effect<ServerInfo, ServerError> = Effect.gen(function* () {
-      const { outputs } = yield* Effect.mapError(
-        first.check,
-        ({ message }) => new ServerUnavailable({ server: name, baseUrl, reason: message }),
-      )
-      const { pointer, path = spec.probe.http?.path ?? "/" } = spec.version ?? { pointer: "" }
-      const found =
-        spec.version === undefined ? undefined : yield* ServerCheck.readText(baseUrl, path, pointer)
-      const version = found === undefined ? undefined : HttpProbe.normalizeVersion(found)
-      const expected = spec.expectedVersion
-      if (expected !== undefined && version !== HttpProbe.normalizeVersion(expected)) {
-        const actual = version === undefined ? {} : { actual: version }
-        return yield* new VersionMismatch({ server: name, baseUrl, expected, ...actual })
-      }
+      const { outputs } = yield* Effect.mapError(look, ({ message }) => unavailable(message))
+      const found = yield* version
       return new ServerInfo({
         name,
         baseUrl,
         mode: "external",
         ownership: "external",
         outputs,
-        ...(version !== undefined && { version }),
+        ...(found !== undefined && { version: found }),
       })
     })
 
-    const handle = yield* Handle.make<ServerInfo, ServerError, never, never>({
+    const handle = yield* Handle.make<ServerInfo, ServerError>({
       name,
       mode: "external",
       start: () => connect,
-      validate: () => check,
+      validate: () => validate,
       describe: () => ({ baseUrl }),
-      ...(options.health !== undefined && { health: options.health }),
+      health: options.health,
     })
 
     const status: Effect.Effect<ServerStatus> = Effect.gen(function* () {
-      const verdict = yield* Effect.either(first.check)
+      const verdict = yield* Effect.either(look)
       const state = yield* handle.state
-      const version = state._tag === "Ready" ? state.snapshot.version : undefined
+      const known = state._tag === "Ready" ? state.snapshot.version : undefined
       return new ServerStatus({
         name,
         baseUrl,
         mode: "external",
         ownership: "external",
         state: verdict._tag === "Right" ? "Ready" : "Unreachable",
-        ...(version !== undefined && { version }),
+        ...(known !== undefined && { version: known }),
         ...(verdict._tag === "Left" && { reason: verdict.left.message }),
       })
     })

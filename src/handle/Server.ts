@@ -31,7 +31,7 @@ import type * as ServerSpec from "./ServerSpec.js"
 import type { ServerInfo } from "./ServerStatus.js"
 
 export * from "./ServerError.js"
-export type { Options, Server } from "./ServerService.js"
+export type { Options, Server, ServerDown } from "./ServerService.js"
 export { ServerInfo, ServerState, ServerStatus } from "./ServerStatus.js"
 
 /** What a managed server is made of. */
@@ -69,21 +69,32 @@ export const layerExternal = <I>(
   options?: Pick<Options, "health">,
 ): Layer.Layer<I, InvalidSpec, Prober> => Layer.scoped(tag, external(input, options))
 
+/** A path under a base URL, whatever it is: none leads to another server. */
+const under =
+  (baseUrl: string) =>
+  (path: string): string =>
+    path.startsWith("/") ? `${baseUrl}${path}` : `${baseUrl}/${path}`
+
 /**
- * An `HttpClient` that is pointed at a server: before each request the server is acquired, and so started or replaced
- * where that is needed; the request's URL is a path under its base URL.
+ * An `HttpClient` that is pointed at a server: the URL of a request is a path under its base URL. Before each request the
+ * server is acquired, and so started or replaced where that is needed; until the head of the answer is there it counts as
+ * in use (see `Handle.hold`). For an answer that goes on for long, such as an event stream, hold it yourself.
  */
 export const client = <E, R>(
   handle: Handle<ServerInfo, ServerError>,
   over: HttpClient.HttpClient.With<E, R>,
 ): HttpClient.HttpClient.With<E | AcquireError<ServerError>, R> =>
-  HttpClient.mapRequestInputEffect(over, (request) =>
-    Effect.map(handle.acquire, ({ baseUrl }) => HttpClientRequest.prependUrl(request, baseUrl)),
+  HttpClient.makeWith(
+    (asked: Effect.Effect<HttpClientRequest.HttpClientRequest, E | AcquireError<ServerError>, R>) =>
+      Effect.flatMap(asked, (request) =>
+        handle.use(({ baseUrl }) => over.execute(HttpClientRequest.updateUrl(request, under(baseUrl)))),
+      ),
+    Effect.succeed,
   )
 
 /** As {@link client}, over the `HttpClient` of the context. */
 export const httpClient = (
-  server: Server,
+  server: Pick<Server, "handle">,
 ): Effect.Effect<
   HttpClient.HttpClient.With<HttpClientError.HttpClientError | AcquireError<ServerError>>,
   never,

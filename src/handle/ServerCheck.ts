@@ -1,115 +1,114 @@
-/**
- * Asks a server that has answered before whether it still does, as often as somebody wants to use it: over connections
- * that are kept, where its probe is a plain `http` one, so that a question costs no more than a request.
- */
-import { Agent, type IncomingMessage, request } from "node:http"
+/** What is asked of a server that has answered before: whether it still does, and which version it is. */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
-import * as Check from "../probe/Check.js"
+import type * as Check from "../probe/Check.js"
 import * as HttpProbe from "../probe/HttpProbe.js"
+import * as KeptHttp from "../probe/KeptHttp.js"
 import * as ProbePlan from "../probe/ProbePlan.js"
-import { ProbeFailure } from "../probe/ProbeResult.js"
+import type { ProbeFailure } from "../probe/ProbeResult.js"
 import { Prober } from "../probe/Prober.js"
-import type { InvalidSpec } from "../process/InvalidSpec.js"
+import type * as ProbeSpec from "../probe/ProbeSpec.js"
+import { InvalidSpec } from "../process/InvalidSpec.js"
+import type * as ServerSpec from "./ServerSpec.js"
 
-/** How long a validation may take: what the handle gives it, in milliseconds. */
-const patience = 5_000
+/** How long a validation may take, and the question for a version, in milliseconds. */
+export const patience = 5_000
 
-const failure = (plan: ProbePlan.HttpPlan, reason: string, error?: unknown): ProbeFailure =>
-  new ProbeFailure({
-    kind: "http",
-    subject: plan.subject,
-    reason,
-    class: error === undefined ? "unhealthy" : "error",
-    transient: true,
-    contact: error === undefined ? "answered" : "none",
-  })
+/** A document that names a version may be a long one: the description of a whole API. In bytes. */
+const documentCap = 16_777_216
 
-/** A connection that was kept may just have been closed by the other side: that is no failure of the server. */
-const wasKept = (error: NodeJS.ErrnoException, reused: boolean): boolean =>
-  reused && (error.code === "ECONNRESET" || error.code === "EPIPE")
-
-const read = (response: IncomingMessage, done: (answer: HttpProbe.Answer) => void): void => {
-  const chunks: Array<Uint8Array> = []
-  let size = 0
-  const answer = (truncated: boolean) =>
-    done({
-      status: response.statusCode ?? 0,
-      statusText: response.statusMessage ?? "",
-      headers: response.headers,
-      body: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks),
-      truncated,
-    })
-  response.on("data", (chunk: Uint8Array) => {
-    size += chunk.length
-    if (size <= HttpProbe.bodyCap) return chunks.push(chunk)
-    response.destroy()
-    return answer(true)
-  })
-  response.on("end", () => answer(false))
+/**
+ * The parts of a probe that can be asked again. What a `log` part has seen stays seen, so that of an `any` with such a part
+ * nothing is left.
+ */
+export const lasting = (probe: ProbeSpec.Probe): ProbeSpec.Probe | undefined => {
+  if (probe.log !== undefined) return undefined
+  if (probe.any !== undefined) {
+    const parts = probe.any.map(lasting)
+    return parts.includes(undefined) ? undefined : { any: parts as unknown as typeof probe.any }
+  }
+  if (probe.all === undefined) return probe
+  const [first, ...rest] = probe.all.flatMap((part) => lasting(part) ?? [])
+  return first === undefined ? undefined : { all: [first, ...rest] }
 }
 
-const ask = (plan: ProbePlan.HttpPlan, agent: Agent): Effect.Effect<void, ProbeFailure> =>
-  Effect.async<void, ProbeFailure>((resume) => {
-    let current: ReturnType<typeof request> | undefined
-    const go = (): void => {
-      const exchange = request({
-        agent,
-        host: plan.host,
-        port: plan.port,
-        method: plan.spec.method,
-        path: plan.path,
-        headers: plan.headers,
-        setHost: false,
-      })
-      current = exchange
-      exchange.on("response", (response) =>
-        read(response, (answer) => {
-          const outcome = HttpProbe.judge(plan.spec, answer)
-          resume(outcome.passed ? Effect.void : Effect.fail(failure(plan, outcome.fault.reason)))
-        }),
-      )
-      exchange.on("error", (error: NodeJS.ErrnoException) => {
-        if (wasKept(error, exchange.reusedSocket)) go()
-        else resume(Effect.fail(failure(plan, `failed: ${error.message}`, error)))
-      })
-      exchange.end()
-    }
-    go()
-    return Effect.sync(() => current?.destroy())
+/** As {@link lasting}, with times and thresholds. */
+export const lastingCheck = ({ all, any, log, ...check }: Check.Check): Check.Check | undefined => {
+  const probe = lasting({
+    ...check,
+    ...(all !== undefined && { all }),
+    ...(any !== undefined && { any }),
+    ...(log !== undefined && { log }),
   })
+  return probe === undefined ? undefined : { ...check, ...probe }
+}
 
-/**
- * The check of a server whose probe is attached to a target. `log` parts say nothing about a server that has been ready:
- * a probe that is nothing else always passes.
- */
+/** Asks again and again whether a server that has been ready still passes its probe; it may be asked by many at once. */
 export const make = (
-  probe: Check.Input,
+  probe: Check.Check,
   target: ProbePlan.Target,
 ): Effect.Effect<Effect.Effect<void, ProbeFailure>, InvalidSpec, Prober | Scope.Scope> =>
   Effect.gen(function* () {
+    const check = lastingCheck(probe)
+    if (check === undefined) return Effect.void
     const prober = yield* Prober
-    const spec = yield* Check.make({ ...probe, timeout: `${patience}ms` })
-    if (spec.log !== undefined) return Effect.void
-    const plan = yield* ProbePlan.make(spec, target)
-    if (plan._tag !== "Http" || plan.tls) {
-      const attached = yield* prober.attach(spec, target)
-      return Effect.asVoid(attached.check)
-    }
-    const agent = yield* Effect.acquireRelease(
-      Effect.sync(() => new Agent({ keepAlive: true, maxSockets: 64, scheduling: "lifo" })),
-      (agent) => Effect.sync(() => agent.destroy()),
-    )
-    return ask(plan, agent)
+    const { recheck } = yield* prober.attach({ ...check, timeout: `${patience}ms` }, target)
+    return recheck
   })
 
-/** Reads a value out of a JSON answer of the server; undefined when there is none. */
-export const readText = (baseUrl: string, path: string, pointer: string): Effect.Effect<string | undefined> =>
-  Effect.tryPromise(async (signal) => {
-    const answer = await fetch(`${baseUrl}${path}`, { signal, redirect: "manual" })
-    return (await answer.json()) as unknown
-  }).pipe(
-    Effect.timeout(patience),
-    Effect.map((document) => HttpProbe.textAt(document, pointer)),
-    Effect.orElseSucceed(() => undefined),
+/** One look at a server, within the time of its probe. */
+export const once = (
+  probe: Check.Check,
+  target: ProbePlan.Target,
+): Effect.Effect<Either.Either<unknown, ProbeFailure | InvalidSpec>, never, Prober> => {
+  const check = lastingCheck(probe)
+  if (check === undefined) return Effect.succeed(Either.right(undefined))
+  return Effect.flatMap(Prober, (prober) =>
+    Effect.either(Effect.scoped(Effect.flatMap(prober.attach(check, target), (attached) => attached.check))),
   )
+}
+
+/** What a server says of its version: nothing, where its document names none; or why it could not be asked. */
+export const readVersion = (
+  { path, pointer }: ServerSpec.VersionSource,
+  { http }: ProbeSpec.Probe,
+  target: ProbePlan.Target,
+): Effect.Effect<string | undefined, string> => {
+  // Sent as the probe is, so that what lets the probe in lets this in, too.
+  const { headers = {}, host, port, verifyCertificate = true } = http ?? {}
+  const at = http?.url === undefined ? http?.path : new URL(http.url).pathname
+  const spec: ProbeSpec.Http = {
+    ...(http?.url === undefined
+      ? { path: path ?? at ?? "/", host, port }
+      : { url: new URL(path ?? at ?? "/", http.url).href }),
+    method: "GET",
+    headers,
+    status: "2xx",
+    verifyCertificate,
+  }
+  const plan = ProbePlan.make({ http: spec }, target)
+  if (Either.isLeft(plan)) return Effect.fail(plan.left.message)
+  if (plan.right._tag !== "Http") return Effect.dieMessage("an http probe has an http plan")
+  const http1 = plan.right
+  return Effect.async<HttpProbe.Answer | undefined>((resume) => {
+    const cancel = KeptHttp.exchange(http1, { cap: documentCap }, (answer) => resume(Effect.succeed(answer)))
+    return Effect.sync(cancel)
+  }).pipe(
+    Effect.timeoutTo({ duration: patience, onSuccess: (answer) => answer, onTimeout: () => undefined }),
+    Effect.flatMap((answer) => {
+      const { subject } = http1
+      if (answer === undefined) return Effect.fail(`${subject} was not answered.`)
+      const verdict = HttpProbe.judge(spec, answer)
+      if (!verdict.passed) return Effect.fail(`${subject} ${verdict.fault.reason}.`)
+      if (answer.truncated) return Effect.fail(`${subject} answered with more than ${documentCap} bytes.`)
+      return Effect.mapBoth(documentOf(answer), {
+        onFailure: () => `${subject} answered with what is not JSON.`,
+        onSuccess: (document) => HttpProbe.textAt(document, pointer),
+      })
+    }),
+  )
+}
+
+const documentOf = ({ body }: HttpProbe.Answer): Effect.Effect<unknown, unknown> =>
+  Effect.try(() => JSON.parse(new TextDecoder().decode(body)) as unknown)

@@ -14,6 +14,7 @@ import * as Check from "./Check.js"
 import * as Composition from "./Composition.js"
 import * as ExecProbe from "./ExecProbe.js"
 import * as HttpProbe from "./HttpProbe.js"
+import * as KeptHttp from "./KeptHttp.js"
 import * as LogProbe from "./LogProbe.js"
 import * as ProbePlan from "./ProbePlan.js"
 import { type Passed, ProbeFailure, type ProbeSuccess } from "./ProbeResult.js"
@@ -29,6 +30,11 @@ export interface AttachedProbe {
    * sockets and processes. May be run again, by several at once.
    */
   readonly check: Effect.Effect<ProbeSuccess, ProbeFailure>
+  /**
+   * As `check`, of what is known to have passed before: an `http` probe asks over connections that it keeps, so that this
+   * costs no more than a request. For whoever asks often, and wants nothing but the verdict.
+   */
+  readonly recheck: Effect.Effect<void, ProbeFailure>
   /**
    * Completes when there is reason to check at once: the verdict of a `log` part is there. Each such event is handed out
    * once, also when it came before anybody waited. Never completes for probes without a `log` part.
@@ -62,9 +68,11 @@ const attached = (
   spec: Check.Check,
   wake: Wake.Wake,
   run: Effect.Effect<Passed, ProbeFailure>,
+  again: Effect.Effect<void, ProbeFailure> = Effect.asVoid(run),
 ): AttachedProbe => ({
   spec,
   wake: wake.wait,
+  recheck: Tracing.withSpan(again, "Prober.recheck", () => ({})),
   check: Tracing.withSpan(
     Effect.flatMap(Clock.currentTimeNanos, (start) =>
       Effect.flatMap(run, (passed) =>
@@ -111,8 +119,11 @@ export const layer: Layer.Layer<Prober, never, ProcessSpawner> = Layer.effect(
         const spec = yield* Check.make(input)
         const plan = yield* settle(spec, target)
         const wake = Wake.make()
-        const run = yield* bind(plan, Duration.toMillis(spec.timeout), wake.signal)
-        return attached(spec, wake, run)
+        const timeout = Duration.toMillis(spec.timeout)
+        const run = yield* bind(plan, timeout, wake.signal)
+        if (plan._tag !== "Http") return attached(spec, wake, run)
+        const fresh = (left: number) => HttpProbe.check(plan, left, resolve)
+        return attached(spec, wake, run, yield* KeptHttp.make({ plan, timeout, resolve, fresh }))
       }),
     })
   }),

@@ -13,10 +13,7 @@ export type Standing =
   | { readonly _tag: "Failed"; readonly why: string }
 
 const met: Standing = { _tag: "Met" }
-
-const isSuccess = ({ phase }: UnitState): boolean =>
-  phase._tag === "Exited" &&
-  (phase.end._tag === "Succeeded" || (phase.end._tag === "Exited" && phase.end.code === 0))
+const allMet: Verdict = { _tag: "Met" }
 
 const holds = (condition: Condition, state: UnitState): boolean => {
   const { phase } = state
@@ -26,7 +23,8 @@ const holds = (condition: Condition, state: UnitState): boolean => {
     case "started":
       return isUp(state) || phase._tag === "Exited" || (phase._tag === "Starting" && phase.spawned)
     case "succeeded":
-      return isSuccess(state)
+      // What its policy does not count as success is a failure, and never Exited.
+      return phase._tag === "Exited"
     case "completed":
       return phase._tag === "Exited" || (phase._tag === "Failed" && state.end !== undefined)
   }
@@ -74,73 +72,99 @@ const isOnItsWay = ({ phase }: UnitState): boolean => {
 const isOfGroup = ({ phase }: UnitState, members: ReadonlyArray<string>): boolean =>
   phase._tag === "Failed" && phase.failure._tag === "DependencyFailed" && members.includes(phase.failure.name)
 
+const leaving = (name: string): string => `${name} is about to be stopped or restarted.`
 /**
  * How a dependency stands.
  *
- * @param isDue whether it is about to be stopped or restarted
+ * @param isDue whether it is about to be started, stopped or restarted
  */
 export const standing = (edge: Edge, state: UnitState, isDue: boolean): Standing => {
   const { condition, kind, to } = edge
   const { phase } = state
   if (kind === "after" || kind === "group") {
-    if (kind === "group" && phase._tag === "Failed") return { _tag: "Failed", why: describe(phase.failure) }
+    if (isDue) return { _tag: "Waiting", reason: leaving(to), lost: false }
     if (!isOnItsWay(state) || holds(condition, state)) return met
     return { _tag: "Waiting", reason: reasonOf(to, state), lost: false }
   }
-  if (isDue) return { _tag: "Waiting", reason: `${to} is about to be stopped.`, lost: true }
+  if (isDue) return { _tag: "Waiting", reason: leaving(to), lost: true }
   if (holds(condition, state)) return met
   if (phase._tag === "Failed") return { _tag: "Failed", why: describe(phase.failure) }
   if (phase._tag === "Exited") return { _tag: "Failed", why: `It has ended with ${formatEnd(phase.end)}.` }
   return { _tag: "Waiting", reason: reasonOf(to, state), lost: !isUp(state) }
 }
 
+const none: ReadonlyArray<string> = []
+
+/**
+ * The members of its group that a unit cannot be up without, once they have failed for good. One that is never restarted
+ * is given up at its first failure, and the others go on without it.
+ */
+export const concerning = ({ group, name }: Pick<Node, "group" | "name">): ReadonlyArray<string> => {
+  if (group === undefined || group.strategy === "one-for-one") return none
+  const { strategy, temporary, units } = group
+  const members = strategy === "one-for-all" ? units : units.slice(0, units.indexOf(name))
+  return members.filter((other) => other !== name && !temporary.has(other))
+}
+
+/** The member of its group that it goes down with for good; what else they say is added to `reasons`. */
+const ofGroup = (
+  node: Node,
+  stateOf: (name: string) => UnitState,
+  isDue: (name: string) => boolean,
+  reasons: Array<string>,
+): { readonly name: string; readonly why: string } | undefined => {
+  const { group, name } = node
+  if (group === undefined || group.strategy === "one-for-one") return undefined
+  for (const other of group.units) {
+    const { live, phase } = stateOf(other)
+    const isLeaving = (isDue(other) && live) || (phase._tag === "Stopping" && phase.cause === "group")
+    if (other !== name && isLeaving) reasons.push(`${other}, of the same group, is stopping.`)
+  }
+  for (const other of concerning(node)) {
+    const state = stateOf(other)
+    const { phase } = state
+    if (phase._tag === "Failed" && !isDue(other) && !isOfGroup(state, group.units))
+      return { name: other, why: describe(phase.failure) }
+  }
+  return undefined
+}
+
 /**
  * What all dependencies of a unit say together.
  *
  * @param stateOf where each unit is
- * @param isDue whether a unit is about to be stopped or restarted
+ * @param isDue whether a unit is about to be started, stopped or restarted
  */
 export const evaluate = (
-  { conflicts, edges, group, name }: Node,
+  node: Node,
   stateOf: (name: string) => UnitState,
   isDue: (name: string) => boolean,
 ): Verdict => {
+  const { conflicts, edges, group } = node
+  if (edges.length === 0 && conflicts.length === 0 && group === undefined) return allMet
   const reasons: Array<string> = []
+  let required = false
   let lost = false
   let bound = false
-  let broken: Verdict | undefined
-  const breakBy = (by: string, why: string, isBound: boolean) => {
-    broken ??= { _tag: "Broken", name: by, why, bound: isBound }
-  }
+  let broken: { readonly name: string; readonly why: string } | undefined
   for (const edge of edges) {
     const { kind, to } = edge
-    const state = stateOf(to)
-    const found = standing(edge, state, isDue(to))
-    if (found._tag === "Failed") {
-      if (kind !== "group") breakBy(to, found.why, kind === "bindsTo")
-    } else if (found._tag === "Waiting") {
+    const found = standing(edge, stateOf(to), isDue(to))
+    if (found._tag === "Met") continue
+    if (found._tag === "Failed") broken ??= { name: to, why: found.why }
+    else {
       reasons.push(found.reason)
+      required ||= kind === "requires" || kind === "bindsTo"
       lost ||= found.lost
-      bound ||= found.lost && kind === "bindsTo"
     }
+    bound ||= kind === "bindsTo" && (found._tag === "Failed" || found.lost)
   }
   for (const other of conflicts) {
-    const { live, phase } = stateOf(other)
-    if (live || phase._tag === "Ready") reasons.push(`${other}, which it conflicts with, is still up.`)
+    const state = stateOf(other)
+    if (state.live || isUp(state)) reasons.push(`${other}, which it conflicts with, is still up.`)
   }
-  if (group !== undefined && group.strategy !== "one-for-one") {
-    const own = group.units.indexOf(name)
-    for (const [index, other] of group.units.entries()) {
-      if (index === own) continue
-      const state = stateOf(other)
-      const { phase } = state
-      if (phase._tag === "Stopping" && phase.cause === "group")
-        reasons.push(`${other}, of the same group, is stopping.`)
-      const concerns = index < own || group.strategy === "one-for-all"
-      if (concerns && phase._tag === "Failed" && !isOfGroup(state, group.units))
-        breakBy(other, describe(phase.failure), true)
-    }
-  }
-  if (broken !== undefined) return broken
-  return reasons.length === 0 ? { _tag: "Met" } : { _tag: "Waiting", reasons, lost, bound }
+  const failed = ofGroup(node, stateOf, isDue, reasons)
+  if (broken !== undefined || failed !== undefined)
+    return { _tag: "Broken", ...(broken ?? failed!), bound: bound || failed !== undefined }
+  return reasons.length === 0 ? allMet : { _tag: "Waiting", reasons, required, lost, bound }
 }

@@ -29,12 +29,16 @@ export interface Membership {
   readonly name: string
   readonly strategy: Group["strategy"]
   readonly units: ReadonlyArray<string>
+  /** Members that are never restarted: that one of them has failed is nothing to the others. */
+  readonly temporary: ReadonlySet<string>
 }
 
 /** One unit among the others. */
 export interface Node {
   readonly name: string
   readonly spec: UnitSpec
+  /** Its place in the graph's order. */
+  readonly rank: number
   /** What it waits for. */
   readonly edges: ReadonlyArray<Edge>
   /** What waits for it. */
@@ -59,20 +63,29 @@ const conditionOf = (given: Condition | undefined, of: UnitSpec): Condition => {
 type Units = ReadonlyMap<string, UnitSpec>
 type Groups = ReadonlyMap<string, Group>
 
-const unknown = (name: string, known: Iterable<string>): string => {
-  const near = nearest(name, [...known])
-  return `there is no unit ${JSON.stringify(name)}${near === undefined ? "" : `; did you mean ${near}?`}`
+/** So many unknown names get a suggestion: each is compared with all that there are. */
+const mostSuggestions = 20
+
+/** The words for names that are not there. */
+const unknownAmong = (units: Units): ((name: string) => string) => {
+  const known = [...units.keys()]
+  let suggestions = 0
+  return (name) => {
+    const near = ++suggestions > mostSuggestions ? undefined : nearest(name, known)
+    return `there is no unit ${JSON.stringify(name)}${near === undefined ? "" : `; did you mean ${near}?`}`
+  }
 }
 
 /** Names that are not there, or that name the unit itself. */
 const nameFaults = (units: Units): ReadonlyArray<Fault> => {
   const faults: Array<Fault> = []
+  const unknown = unknownAmong(units)
   for (const [name, spec] of units) {
     const check = (field: string, names: ReadonlyArray<string>) => {
       for (const other of names) {
         const path = ["units", name, field, other]
         if (other === name) faults.push({ path, message: `${name} cannot name itself` })
-        else if (!units.has(other)) faults.push({ path, message: unknown(other, units.keys()) })
+        else if (!units.has(other)) faults.push({ path, message: unknown(other) })
       }
     }
     check("requires", Object.keys(spec.requires))
@@ -84,14 +97,32 @@ const nameFaults = (units: Units): ReadonlyArray<Fault> => {
   return faults
 }
 
+/** Conditions that can never come about: what waits for the end of a target or an external waits for ever. */
+const conditionFaults = (units: Units): ReadonlyArray<Fault> => {
+  const faults: Array<Fault> = []
+  for (const [name, spec] of units) {
+    for (const field of ["requires", "after"] as const) {
+      for (const [other, condition] of Object.entries(spec[field])) {
+        const kind = units.get(other)?.kind
+        if (kind !== "target" && kind !== "external") continue
+        if (condition !== "completed" && condition !== "succeeded") continue
+        const path = ["units", name, field, other]
+        faults.push({ path, message: `expected started or ready: kind ${kind} never ends` })
+      }
+    }
+  }
+  return faults
+}
+
 const groupFaults = (units: Units, groups: Groups): ReadonlyArray<Fault> => {
   const faults: Array<Fault> = []
+  const unknown = unknownAmong(units)
   const taken = new Map<string, string>()
   for (const [name, group] of groups) {
     for (const member of group.units) {
       const path = ["groups", name, "units", member]
       const other = taken.get(member)
-      if (!units.has(member)) faults.push({ path, message: unknown(member, units.keys()) })
+      if (!units.has(member)) faults.push({ path, message: unknown(member) })
       else if (other === name) faults.push({ path, message: `${member} stands twice in the group ${name}` })
       else if (other !== undefined)
         faults.push({ path, message: `${member} is in the group ${other} already` })
@@ -103,16 +134,18 @@ const groupFaults = (units: Units, groups: Groups): ReadonlyArray<Fault> => {
 
 const portFaults = (units: Units): ReadonlyArray<Fault> => {
   const faults: Array<Fault> = []
-  const taken = new Map<number, string>()
+  const taken = new Map<number, Array<string>>()
   for (const [name, spec] of units) {
     const own = new Set<number>(typeof spec.port === "number" ? [spec.port, ...spec.ports] : spec.ports)
     for (const port of own) {
-      const other = taken.get(port)
+      const others = taken.get(port) ?? []
+      // Those that conflict take turns.
+      const other = others.find(
+        (other) => !spec.conflicts.includes(other) && !units.get(other)!.conflicts.includes(name),
+      )
       const path = ["units", name, spec.port === port ? "port" : "ports"]
-      if (other === undefined) taken.set(port, name)
-      // They take turns.
-      else if (spec.conflicts.includes(other) || units.get(other)!.conflicts.includes(name)) continue
-      else faults.push({ path, message: `port ${port} is the port of ${other} already` })
+      if (other !== undefined) faults.push({ path, message: `port ${port} is the port of ${other} already` })
+      taken.set(port, [...others, name])
     }
   }
   return faults
@@ -123,6 +156,7 @@ export const portReference = /\$\{([A-Za-z0-9][\w.-]*)\.port\}/g
 
 const referenceFaults = (units: Units): ReadonlyArray<Fault> => {
   const faults: Array<Fault> = []
+  const unknown = unknownAmong(units)
   for (const [name, spec] of units) {
     const texts: ReadonlyArray<readonly [ReadonlyArray<string | number>, string]> = [
       ...(typeof spec.command === "string"
@@ -140,7 +174,7 @@ const referenceFaults = (units: Units): ReadonlyArray<Fault> => {
         })
       for (const [whole, other] of text.matchAll(portReference)) {
         const target = units.get(other!)
-        if (target === undefined) faults.push({ path, message: `${whole}: ${unknown(other!, units.keys())}` })
+        if (target === undefined) faults.push({ path, message: `${whole}: ${unknown(other!)}` })
         else if (target.port === undefined)
           faults.push({ path, message: `${whole}: ${other} has no port; give it \`port: auto\`` })
       }
@@ -164,7 +198,8 @@ const edgesOf = (
   }
   for (const [to, condition] of Object.entries(spec.after)) add("after", to, condition)
   for (const [to, condition] of Object.entries(spec.requires)) add("requires", to, condition)
-  for (const to of spec.bindsTo) add("bindsTo", to, spec.requires[to])
+  for (const to of spec.bindsTo)
+    add("bindsTo", to, Object.hasOwn(spec.requires, to) ? spec.requires[to] : undefined)
   return [...edges.values()]
 }
 
@@ -212,15 +247,38 @@ const cycleFault = (cycle: ReadonlyArray<Edge>): Fault => {
   }
 }
 
+/** Conflicts that could not be kept: with what starts along, or among what starts with the supervisor. */
 const conflictFaults = (graph: Graph): ReadonlyArray<Fault> => {
   const faults: Array<Fault> = []
-  for (const { name, spec } of graph.nodes.values()) {
-    const needed = needs(graph, [name])
+  const all = [...graph.nodes.values()]
+  if (all.every(({ spec }) => spec.conflicts.length === 0)) return faults
+  const starters = new Map<string, Array<string>>(all.map(({ name }) => [name, []]))
+  for (const { name, spec } of all) for (const other of startedBy(spec)) starters.get(other)!.push(name)
+  /** These units and all that start them along. */
+  const startersOf = (name: string) => new Set(reach(graph, [name], (node) => starters.get(node.name)!))
+  const automatic = new Set(
+    startedWith(
+      graph,
+      all.flatMap(({ name, spec }) => (spec.autostart ? [name] : [])),
+    ),
+  )
+  for (const { name, spec } of all) {
+    if (spec.conflicts.length === 0) continue
+    const own = startersOf(name)
     for (const other of spec.conflicts) {
       const path = ["units", name, "conflicts", other]
-      if (needed.includes(other)) {
-        faults.push({ path, message: `${name} cannot be up without ${other}, nor with it` })
-      } else if (spec.autostart && graph.nodes.get(other)!.spec.autostart) {
+      const others = startersOf(other)
+      const both = graph.order.find((one) => own.has(one) && others.has(one))
+      const group = graph.nodes.get(name)!.group
+      if (both === name)
+        faults.push({ path, message: `${name} starts ${other} along, and conflicts with it` })
+      else if (both === other)
+        faults.push({ path, message: `${other} starts ${name} along, and conflicts with it` })
+      else if (both !== undefined)
+        faults.push({ path, message: `${both} starts both ${name} and ${other}, which conflict` })
+      else if (group !== undefined && group.strategy !== "one-for-one" && group.units.includes(other))
+        faults.push({ path, message: `${name} and ${other} go down and come back together: ${group.name}` })
+      else if (automatic.has(name) && automatic.has(other)) {
         faults.push({
           path,
           message: `${name} and ${other} would both start with the supervisor; give one of them \`autostart: false\``,
@@ -238,6 +296,7 @@ export const make = (
 ): Either.Either<Graph, ReadonlyArray<Fault>> => {
   const early = [
     ...nameFaults(units),
+    ...conditionFaults(units),
     ...groupFaults(units, groups),
     ...portFaults(units),
     ...referenceFaults(units),
@@ -245,7 +304,8 @@ export const make = (
   if (early.length > 0) return Either.left(early)
   const memberships = new Map<string, Membership>()
   for (const [name, { strategy, units: members }] of groups) {
-    for (const member of members) memberships.set(member, { name, strategy, units: members })
+    const temporary = new Set(members.filter((member) => units.get(member)!.restart.policy === "never"))
+    for (const member of members) memberships.set(member, { name, strategy, units: members, temporary })
   }
   const edges = new Map(
     [...units].map(([name, spec]) => [name, edgesOf(name, spec, units, memberships.get(name))]),
@@ -265,12 +325,14 @@ export const make = (
       conflicts.get(other)!.add(name)
     }
   }
+  const ranks = new Map(sorted.right.map((name, rank) => [name, rank]))
   const nodes = new Map(
     [...units].map(([name, spec]): readonly [string, Node] => [
       name,
       {
         name,
         spec,
+        rank: ranks.get(name)!,
         edges: edges.get(name)!,
         dependents: dependents.get(name)!,
         conflicts: [...conflicts.get(name)!],
@@ -285,7 +347,7 @@ export const make = (
 
 /** Everything reachable from `names`, `names` among it, in the graph's order. */
 const reach = (
-  { nodes, order }: Graph,
+  { nodes }: Graph,
   names: Iterable<string>,
   next: (node: Node) => Iterable<string>,
 ): ReadonlyArray<string> => {
@@ -295,10 +357,20 @@ const reach = (
     const name = open.pop()!
     if (found.has(name)) continue
     found.add(name)
-    open.push(...next(nodes.get(name)!))
+    for (const one of next(nodes.get(name)!)) open.push(one)
   }
-  return order.filter((name) => found.has(name))
+  return ordered(nodes, found)
 }
+
+const ordered = (nodes: Graph["nodes"], names: Iterable<string>): ReadonlyArray<string> =>
+  [...names].sort((a, b) => nodes.get(a)!.rank - nodes.get(b)!.rank)
+
+/** What a start of a unit starts along. */
+const startedBy = (spec: UnitSpec): ReadonlyArray<string> => [
+  ...Object.keys(spec.requires),
+  ...spec.bindsTo,
+  ...spec.wants,
+]
 
 /** These units and what they cannot be up without, in the order of a start. */
 export const needs = (graph: Graph, names: Iterable<string>): ReadonlyArray<string> =>
@@ -306,7 +378,7 @@ export const needs = (graph: Graph, names: Iterable<string>): ReadonlyArray<stri
 
 /** These units and what is started with them, in the order of a start. */
 export const startedWith = (graph: Graph, names: Iterable<string>): ReadonlyArray<string> =>
-  reach(graph, names, ({ spec }) => [...Object.keys(spec.requires), ...spec.bindsTo, ...spec.wants])
+  reach(graph, names, ({ spec }) => startedBy(spec))
 
 /** These units and those that cannot be up without them, in the order of a start. */
 export const neededBy = (graph: Graph, names: Iterable<string>): ReadonlyArray<string> =>
@@ -315,34 +387,34 @@ export const neededBy = (graph: Graph, names: Iterable<string>): ReadonlyArray<s
   )
 
 /**
- * What a stop of these units takes down: those that need them; and for a target, its members that nothing else that
- * stays needs.
+ * What a stop of these units takes down: those that need them; and for each target that is named, its members, except
+ * what something else that stays needs or wants.
  */
 export const stoppedWith = (
   graph: Graph,
   names: Iterable<string>,
   isWanted: (name: string) => boolean,
 ): ReadonlyArray<string> => {
-  const stopped = new Set(neededBy(graph, names))
-  // From the top down: a member goes when all who need it go, or want nothing.
-  for (const name of graph.order.toReversed()) {
-    if (!stopped.has(name)) continue
-    const { spec } = graph.nodes.get(name)!
-    if (spec.kind !== "target") continue
-    for (const member of [...Object.keys(spec.requires), ...spec.bindsTo, ...spec.wants]) {
-      const others = graph.nodes
-        .get(member)!
-        .dependents.filter(({ kind }) => kind === "requires" || kind === "bindsTo")
-      if (others.every(({ from }) => stopped.has(from) || !isWanted(from))) {
-        for (const one of neededBy(graph, [member])) stopped.add(one)
-      }
+  const { nodes } = graph
+  const named = [...names]
+  const stopped = new Set(neededBy(graph, named))
+  const targets = named.filter((name) => nodes.get(name)!.spec.kind === "target")
+  const going = new Set(membersOf(graph, targets).filter((name) => !stopped.has(name)))
+  if (going.size === 0) return ordered(nodes, stopped)
+  const keepers = new Map<string, Array<string>>([...going].map((name) => [name, []]))
+  for (const { name, spec } of nodes.values()) {
+    if (isWanted(name)) for (const other of startedBy(spec)) keepers.get(other)?.push(name)
+  }
+  // Again and again: one that stays keeps others.
+  for (let before = -1; before !== going.size;) {
+    before = going.size
+    for (const name of going) {
+      if (keepers.get(name)!.some((one) => !stopped.has(one) && !going.has(one))) going.delete(name)
     }
   }
-  return graph.order.filter((name) => stopped.has(name))
+  return ordered(nodes, new Set([...stopped, ...neededBy(graph, going)]))
 }
 
 /** These units, and instead of each target what it is made of as well; in the order of a start. */
 export const membersOf = (graph: Graph, names: Iterable<string>): ReadonlyArray<string> =>
-  reach(graph, names, ({ spec }) =>
-    spec.kind === "target" ? [...Object.keys(spec.requires), ...spec.bindsTo, ...spec.wants] : [],
-  )
+  reach(graph, names, ({ spec }) => (spec.kind === "target" ? startedBy(spec) : []))

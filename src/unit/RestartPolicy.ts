@@ -7,6 +7,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { SignalName } from "../process/Signal.js"
@@ -106,14 +107,10 @@ export const schedule = ({ factor, initial, jitter, max }: Backoff): RestartSche
     Schedule.addDelayEffect(({ failures }) => {
       if (failures <= 1) return Effect.succeed(Duration.zero)
       const full = Math.min(Duration.toMillis(initial) * factor ** (failures - 2), Duration.toMillis(max))
-      return jitter ? Effect.map(randomUpTo(full), Duration.millis) : Effect.succeed(Duration.millis(full))
+      return jitter
+        ? Effect.map(Random.next, (part) => Duration.millis(part * full))
+        : Effect.succeed(Duration.millis(full))
     }),
-  )
-
-const randomUpTo = (most: number): Effect.Effect<number> =>
-  Effect.map(Effect.random, (random) => random).pipe(
-    Effect.flatMap((random) => random.next),
-    Effect.map((part) => part * most),
   )
 
 /** What an end means to a policy. */

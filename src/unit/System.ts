@@ -4,9 +4,11 @@
  * on one picture of the whole, with nothing in between.
  */
 import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
 import * as Dependencies from "./Dependencies.js"
 import * as Graph from "./Graph.js"
-import { type Traits, transition } from "./Transition.js"
+import { classify } from "./RestartPolicy.js"
+import { goesDown, type Traits, transition } from "./Transition.js"
 import type { UnitEffect, UnitEvent } from "./UnitEvent.js"
 import { initial, isActive, isSettled, type UnitState } from "./UnitState.js"
 import { isSame } from "./Verdict.js"
@@ -29,14 +31,17 @@ export interface Happening {
   readonly event: UnitEvent
 }
 
-/** What a unit is about to be told, once everything that has to go down before it has. */
-type Due = "stop" | "restart" | "shutdown"
+/** What a unit is about to be told, once everything that goes down with it, and waits for it, is down. */
+type Due = "loss" | "group" | "restart" | "stop" | "shutdown"
 
 /** Where everything is. */
 export interface World {
   readonly states: HashMap.HashMap<string, UnitState>
+  /** Units that wait for others to go down before they do. */
   readonly due: HashMap.HashMap<string, Due>
   readonly closed: boolean
+  /** Whether the units are other ones than at the last step, so that all verdicts are to be looked at again. */
+  readonly isNew: boolean
 }
 
 /** The units that there are, and what decides their transitions. */
@@ -65,33 +70,67 @@ export const begin = ({ graph }: System): World => ({
   states: HashMap.fromIterable(graph.order.map((name) => [name, initial("manual")] as const)),
   due: HashMap.empty(),
   closed: false,
+  isNew: true,
 })
 
 /** Where a unit is, which there must be. */
 export const stateOf = (world: World, name: string): UnitState => HashMap.unsafeGet(world.states, name)
 
-/** How long the way down is from one of them: which dependents have to be gone before it may go. */
-const waitsFor: Readonly<Record<Due, ReadonlySet<Graph.EdgeKind>>> = {
-  stop: new Set(["requires", "bindsTo"]),
-  restart: new Set(["bindsTo"]),
-  shutdown: new Set(["requires", "bindsTo", "after", "group"]),
+/** What is due is replaced by what is stronger only. */
+const strength: Readonly<Record<Due, number>> = { loss: 0, group: 1, restart: 2, stop: 3, shutdown: 4 }
+
+const eventOf: Readonly<Record<Due, UnitEvent>> = {
+  // It may be back by now, and what is bound to it goes down all the same.
+  loss: {
+    _tag: "Dependencies",
+    verdict: {
+      _tag: "Waiting",
+      reasons: ["What it needs was down."],
+      required: true,
+      lost: true,
+      bound: true,
+    },
+  },
+  group: { _tag: "Restart", cause: "group" },
+  restart: { _tag: "Restart", cause: "restart" },
+  stop: { _tag: "Stop" },
+  shutdown: { _tag: "Shutdown" },
 }
 
-const eventOf = (due: Due): UnitEvent =>
-  due === "stop"
-    ? { _tag: "Stop" }
-    : due === "shutdown"
-      ? { _tag: "Shutdown" }
-      : { _tag: "Restart", cause: "restart" }
+/** Whether an instance is gone by its own failure, and is to be followed by another one that nobody has ordered. */
+const isCrash = (from: UnitState, to: UnitState): boolean => {
+  if (!from.live || to.live || (to.phase._tag !== "Backoff" && to.phase._tag !== "Blocked")) return false
+  const { phase } = from
+  if (phase._tag !== "Stopping") return true
+  return !phase.queued && ["exit", "start-timeout", "unhealthy"].includes(phase.cause)
+}
+
+/** Adds a number to ascending ones, once. */
+const insert = (ascending: Array<number>, number: number): void => {
+  let from = 0
+  for (let to = ascending.length; from < to;) {
+    const middle = (from + to) >> 1
+    if (ascending[middle]! < number) from = middle + 1
+    else to = middle
+  }
+  if (ascending[from] !== number) ascending.splice(from, 0, number)
+}
 
 /** One step under way. It never leaves this module. */
 class Step {
   readonly effects: Array<{ readonly unit: string; readonly effect: UnitEffect }> = []
   readonly changes: Array<Change> = []
-  private readonly queue: Array<{ readonly unit: string; readonly event: UnitEvent }> = []
   private states: World["states"]
   private due: World["due"]
   private closed: boolean
+  /** Ranks of units whose verdict may have changed, ascending: what comes first in the graph is looked at first. */
+  private readonly open: Array<number>
+  /** Ranks of units that may start, ascending: they do when nothing else follows, which might still prevent it. */
+  private readonly ready: Array<number> = []
+  /** Units that are not what they were, so that others may be let go. */
+  private readonly touched: Set<string>
+  /** Units without an instance that this step is about to start: as good as on their way. */
+  private readonly coming = new Set<string>()
 
   constructor(
     private readonly system: System,
@@ -100,98 +139,163 @@ class Step {
     this.states = world.states
     this.due = world.due
     this.closed = world.closed
+    this.open = world.isNew ? system.graph.order.map((_, rank) => rank) : []
+    this.touched = new Set(world.isNew ? HashMap.keys(world.due) : [])
+    this.settle()
   }
 
   get outcome(): Outcome {
     const { changes, closed, due, effects, states } = this
-    return { world: { states, due, closed }, effects, changes }
+    return { world: { states, due, closed, isNew: false }, effects, changes }
   }
 
   happen(unit: string, event: UnitEvent): void {
-    this.queue.push({ unit, event })
+    this.apply(unit, event)
     this.settle()
   }
 
   start(names: ReadonlyArray<string>): void {
     if (this.closed) return
-    const named = new Set(names)
-    for (const name of Graph.startedWith(this.system.graph, names)) {
-      if (HashMap.has(this.due, name)) {
-        this.due = HashMap.remove(this.due, name)
-        this.tell(name)
-      }
-      const { conflicts } = this.node(name)
-      const opponents = conflicts.filter((other) => !isSettled(this.state(other)))
-      if (opponents.length > 0) this.stop(opponents)
-      const { phase } = this.state(name)
-      // What has been done need not be done again for the sake of others.
-      const isDone = phase._tag === "Exited" && this.node(name).spec.kind === "oneshot"
-      if (isDone && !named.has(name)) continue
-      this.refresh(name)
-      this.happen(name, { _tag: "Start" })
-    }
+    const along = this.peaceful(this.startedWith(names))
+    this.yieldTo(along)
+    this.startAll(along, new Set(names))
   }
 
   stop(names: ReadonlyArray<string>): void {
-    const isWanted = (name: string) => this.state(name).desired === "up"
-    this.schedule(Graph.stoppedWith(this.system.graph, names, isWanted), "stop")
+    this.planStop(names)
+    this.settle()
   }
 
   hold(names: ReadonlyArray<string>): void {
-    this.schedule(names, "stop")
+    for (const name of names) this.plan(name, "stop")
+    this.settle()
   }
 
   restart(names: ReadonlyArray<string>): void {
     if (this.closed) return
-    const all = this.members(names)
-    const along = Graph.startedWith(this.system.graph, all).filter((name) => !all.includes(name))
-    this.start(along.filter((name) => !isActive(this.state(name))))
-    this.schedule(all, "restart")
+    const { graph } = this.system
+    // Targets stand for what they are made of.
+    const all = new Set(Graph.membersOf(graph, names))
+    const along = this.peaceful(this.startedWith(all))
+    this.yieldTo(along)
+    for (const name of along) if (all.has(name) && this.state(name).live) this.plan(name, "restart")
+    const isMissing = (name: string) => (all.has(name) ? !this.state(name).live : !isActive(this.state(name)))
+    this.startAll(along.filter(isMissing), all)
   }
 
   shutdown(): void {
     this.closed = true
-    this.schedule(this.system.graph.order, "shutdown")
-  }
-
-  /** Targets stand for what they are made of. */
-  private members(names: ReadonlyArray<string>): ReadonlyArray<string> {
-    const found = new Set<string>()
-    const open = [...names]
-    while (open.length > 0) {
-      const name = open.pop()!
-      if (found.has(name)) continue
-      found.add(name)
-      const { spec } = this.node(name)
-      if (spec.kind === "target") open.push(...Object.keys(spec.requires), ...spec.bindsTo, ...spec.wants)
-    }
-    return this.system.graph.order.filter((name) => found.has(name))
-  }
-
-  private schedule(names: ReadonlyArray<string>, due: Due): void {
-    for (const name of names) {
-      if (due === "restart" && HashMap.has(this.due, name)) continue
-      this.due = HashMap.set(this.due, name, due)
-    }
-    for (const name of names) this.tell(name)
+    for (const name of this.system.graph.order) this.plan(name, "shutdown")
     this.settle()
+  }
+
+  /** These units and what is started with them: those of their groups, too, that have failed and keep them down. */
+  private startedWith(names: Iterable<string>): ReadonlyArray<string> {
+    const { graph } = this.system
+    let all = Graph.startedWith(graph, names)
+    for (;;) {
+      const found = new Set(all)
+      for (const name of all) {
+        for (const other of Dependencies.concerning(this.node(name))) {
+          if (this.state(other).phase._tag === "Failed") found.add(other)
+        }
+      }
+      if (found.size === all.length) return all
+      all = Graph.startedWith(graph, found)
+    }
+  }
+
+  /** Without those that conflict with a later one, as if they were started one after the other; nor who needs them. */
+  private peaceful(names: ReadonlyArray<string>): ReadonlyArray<string> {
+    const beaten = new Set<string>()
+    for (const name of names.toReversed()) {
+      const { conflicts } = this.node(name)
+      if (conflicts.length === 0 || beaten.has(name)) continue
+      const rivals = names.filter((other) => conflicts.includes(other))
+      for (const other of Graph.neededBy(this.system.graph, rivals)) beaten.add(other)
+    }
+    return beaten.size === 0 ? names : names.filter((name) => !beaten.has(name))
+  }
+
+  /** Starts these units, which stand in the order of a start. Only those that are named do again what they have done. */
+  private startAll(names: ReadonlyArray<string>, named: ReadonlySet<string>): void {
+    const started = names.filter((name) => named.has(name) || !this.isDone(name))
+    for (const name of started) if (this.dueOf(name) === "stop") this.cancel(name)
+    // All at once: what has failed is no reason for another one to fail when it is about to be started too.
+    for (const name of started) if (isSettled(this.state(name))) this.coming.add(name)
+    for (const name of started) {
+      this.lookAgain()
+      if (this.coming.has(name)) {
+        const verdict = Dependencies.evaluate(this.node(name), this.state, this.isDue)
+        this.apply(name, { _tag: "Dependencies", verdict })
+      }
+      this.apply(name, { _tag: "Start" })
+      if (this.coming.delete(name)) this.mark(name, true)
+    }
+    this.settle()
+  }
+
+  /** What conflicts with these units is to go down. */
+  private yieldTo(names: ReadonlyArray<string>): void {
+    const all = new Set(names)
+    const opponents = new Set<string>()
+    for (const name of names) {
+      for (const other of this.node(name).conflicts) {
+        const state = this.state(other)
+        if (!all.has(other) && (state.live || !isSettled(state))) opponents.add(other)
+      }
+    }
+    if (opponents.size > 0) this.planStop([...opponents], (name) => all.has(name))
+  }
+
+  private planStop(names: ReadonlyArray<string>, isKept: (name: string) => boolean = () => false): void {
+    const { graph } = this.system
+    const isWanted = (name: string) => isKept(name) || this.state(name).desired === "up"
+    const named = new Set(Graph.membersOf(graph, names))
+    for (const name of Graph.stoppedWith(graph, names, isWanted)) {
+      const state = this.state(name)
+      // Who only needs them, and is down already, stays as it is: failed, for example.
+      if (named.has(name) || state.live || !isSettled(state)) this.plan(name, "stop")
+    }
+  }
+
+  /** Whether a oneshot has succeeded, though something of it may still be cleared away. */
+  private isDone(name: string): boolean {
+    const { kind, restart } = this.system.traits.get(name)!
+    const { end, phase } = this.state(name)
+    if (kind !== "oneshot") return false
+    if (phase._tag === "Exited") return true
+    if (phase._tag !== "Stopping" || phase.cause !== "exit" || end === undefined) return false
+    return classify(restart, end) === "success"
+  }
+
+  private plan(name: string, due: Due): void {
+    const before = this.dueOf(name)
+    if (before !== undefined && strength[before] >= strength[due]) return
+    this.due = HashMap.set(this.due, name, due)
+    if (before === undefined) this.mark(name)
+  }
+
+  private cancel(name: string): void {
+    this.due = HashMap.remove(this.due, name)
+    this.mark(name, true)
   }
 
   private node(name: string): Graph.Node {
     return this.system.graph.nodes.get(name)!
   }
 
-  private state(name: string): UnitState {
-    return HashMap.unsafeGet(this.states, name)
+  private readonly state = (name: string): UnitState => HashMap.unsafeGet(this.states, name)
+
+  private dueOf(name: string): Due | undefined {
+    return Option.getOrUndefined(HashMap.get(this.due, name))
   }
 
+  private readonly isDue = (name: string): boolean => HashMap.has(this.due, name) || this.coming.has(name)
+
   private settle(): void {
-    do {
-      // Breadth first: what follows from one event is looked at after what came before it.
-      for (let next = this.queue.shift(); next !== undefined; next = this.queue.shift()) {
-        this.apply(next.unit, next.event)
-      }
-    } while (this.release())
+    do this.drain()
+    while (this.release())
   }
 
   private apply(unit: string, event: UnitEvent): void {
@@ -201,91 +305,130 @@ class Step {
     this.states = HashMap.set(this.states, unit, to)
     for (const effect of effects) this.effects.push({ unit, effect })
     this.changes.push({ unit, event: event._tag, from, to })
-    if (to.phase === from.phase && to.live === from.live) return
-    this.groupOf(unit, from, to)
-    this.tell(unit, from)
+    // What others see of it.
+    if (to.phase === from.phase && to.live === from.live && to.desired === from.desired) return
+    if (isCrash(from, to)) this.takeGroupAlong(unit)
+    this.mark(unit)
   }
 
   /** A crash of a member, after which it will be started again, takes others of its group along. */
-  private groupOf(unit: string, from: UnitState, to: UnitState): void {
+  private takeGroupAlong(unit: string): void {
     const { group } = this.node(unit)
     if (group === undefined || group.strategy === "one-for-one") return
-    if (to.phase._tag !== "Backoff" || from.phase._tag === "Backoff") return
     const own = group.units.indexOf(unit)
     for (const [index, other] of group.units.entries()) {
       if (index === own || (index < own && group.strategy === "rest-for-one")) continue
-      if (isActive(this.state(other)))
-        this.queue.push({ unit: other, event: { _tag: "Restart", cause: "group" } })
+      if (isActive(this.state(other))) this.plan(other, "group")
     }
   }
 
-  /** Lets those whom it concerns know where a unit is now. */
-  private tell(unit: string, from?: UnitState): void {
-    const { conflicts, dependents, group } = this.node(unit)
-    const to = this.state(unit)
-    const isDue = HashMap.has(this.due, unit)
-    for (const edge of dependents) {
-      if (from !== undefined) {
-        const before = Dependencies.standing(edge, from, isDue)
-        const after = Dependencies.standing(edge, to, isDue)
-        if (before._tag === after._tag && reasonOf(before) === reasonOf(after)) continue
-      }
-      this.refresh(edge.from)
-    }
-    for (const other of conflicts) this.refresh(other)
-    if (group !== undefined && group.strategy !== "one-for-one") {
-      for (const other of group.units) if (other !== unit) this.refresh(other)
+  /** Has all looked at again whom it concerns where a unit is now. */
+  private mark(unit: string, itself = false): void {
+    this.touched.add(unit)
+    const { conflicts, dependents, group, rank } = this.node(unit)
+    if (itself) insert(this.open, rank)
+    for (const { from } of dependents) insert(this.open, this.node(from).rank)
+    for (const other of conflicts) insert(this.open, this.node(other).rank)
+    if (group === undefined || group.strategy === "one-for-one") return
+    for (const other of group.units) if (other !== unit) insert(this.open, this.node(other).rank)
+  }
+
+  /** Looks at all again that is marked, and lets nothing start. */
+  private lookAgain(): void {
+    const { order } = this.system.graph
+    for (let rank = this.open.shift(); rank !== undefined; rank = this.open.shift())
+      this.refresh(order[rank]!)
+  }
+
+  private drain(): void {
+    for (;;) {
+      this.lookAgain()
+      const rank = this.ready.shift()
+      if (rank === undefined) return
+      this.refresh(this.system.graph.order[rank]!, true)
     }
   }
 
-  private refresh(name: string): void {
-    const verdict = Dependencies.evaluate(
-      this.node(name),
-      (other) => this.state(other),
-      (other) => HashMap.has(this.due, other),
+  /** Looks again at what its dependencies say; a unit starts for that only where it may. */
+  private refresh(name: string, mayStart = false): void {
+    // What is about to be told something else hears of it afterwards.
+    if (this.isDue(name)) return
+    const node = this.node(name)
+    const state = this.state(name)
+    const verdict = Dependencies.evaluate(node, this.state, this.isDue)
+    if (isSame(verdict, state.verdict)) return
+    if (goesDown(node.spec, state, verdict)) this.plan(name, "loss")
+    else if (
+      verdict._tag === "Met" &&
+      state.phase._tag === "Blocked" &&
+      !mayStart &&
+      node.spec.kind !== "target"
     )
-    if (isSame(verdict, this.state(name).verdict)) return
-    this.apply(name, { _tag: "Dependencies", verdict })
+      insert(this.ready, node.rank)
+    else this.apply(name, { _tag: "Dependencies", verdict })
   }
 
   /** Tells those who may go down now; false when nobody may. */
   private release(): boolean {
-    if (HashMap.isEmpty(this.due)) return false
     let any = false
-    for (const [name, due] of HashMap.toEntries(this.due)) {
-      const { live } = this.state(name)
-      if (live && this.isHeld(name, due)) continue
+    for (const name of this.inTurn()) {
+      const due = this.dueOf(name)
+      const state = this.state(name)
+      if (due === undefined) continue
+      if (state.live && state.phase._tag !== "Stopping" && this.isHeld(name)) continue
       any = true
-      this.due = HashMap.remove(this.due, name)
-      this.apply(name, eventOf(due))
-      this.tell(name)
+      // What is down already hears first of what it could not hear while this was due.
+      if (!state.live) {
+        this.cancel(name)
+        this.lookAgain()
+      }
+      if (due !== "loss" || isActive(state)) this.apply(name, eventOf[due])
+      if (state.live) this.cancel(name)
+      this.drain()
     }
     return any
   }
 
-  private isHeld(name: string, due: Due): boolean {
-    const kinds = waitsFor[due]
-    return this.node(name).dependents.some(({ from, kind }) => {
-      if (!kinds.has(kind)) return false
-      const node = this.node(from)
-      // A target is gone at once; what needs it goes down all the same.
-      if (node.spec.kind === "target") return this.isHeld(from, due)
-      // Only those that go down with it have to be waited for.
-      return this.state(from).live && (due !== "stop" || this.isGoing(from))
-    })
+  /** Units that something is due for, dependents first: those that a change since the last look may have let go. */
+  private inTurn(): ReadonlyArray<string> {
+    const touched = new Set(this.touched)
+    this.touched.clear()
+    if (HashMap.isEmpty(this.due)) return []
+    const open = [...touched]
+    const seen = new Set(open)
+    const found: Array<Graph.Node> = []
+    // It grows while it is read: from what has changed on to what it waits for, through what is not there.
+    for (const name of open) {
+      const node = this.node(name)
+      if (HashMap.has(this.due, name)) found.push(node)
+      if (!touched.has(name) && this.state(name).live) continue
+      for (const { to } of node.edges) {
+        if (!seen.has(to)) open.push(to)
+        seen.add(to)
+      }
+    }
+    return found.sort((a, b) => b.rank - a.rank).map(({ name }) => name)
+  }
+
+  /** Whether something that waits for a unit, and is going down, is still there. */
+  private isHeld(name: string): boolean {
+    const seen = new Set<string>()
+    for (const open = [this.node(name)]; open.length > 0;) {
+      for (const { from } of open.pop()!.dependents) {
+        if (seen.has(from)) continue
+        seen.add(from)
+        // Nothing is left of it, or there never was, as of a target: what waits for it counts in its place.
+        if (!this.state(from).live) open.push(this.node(from))
+        else if (this.isGoing(from)) return true
+      }
+    }
+    return false
   }
 
   private isGoing(name: string): boolean {
     return HashMap.has(this.due, name) || this.state(name).phase._tag === "Stopping"
   }
 }
-
-const reasonOf = (standing: Dependencies.Standing): string =>
-  standing._tag === "Met"
-    ? ""
-    : standing._tag === "Waiting"
-      ? `${standing.lost} ${standing.reason}`
-      : standing.why
 
 /** What comes of a command, or of what happens to a unit. */
 export const step = (system: System, world: World, input: Command | Happening): Outcome => {
@@ -329,5 +472,6 @@ export const exchange = (next: System, world: World, changed: ReadonlySet<string
     states: HashMap.fromIterable(next.graph.order.map((name) => [name, keep(name)] as const)),
     due: HashMap.filter(world.due, (_, name) => next.graph.nodes.has(name)),
     closed: world.closed,
+    isNew: true,
   }
 }

@@ -43,7 +43,9 @@ export type Kind = typeof Kind.Type
  * What has to be so of a dependency: its process runs (`started`), it is Ready (`ready`), it has ended (`completed`), it
  * has ended with success (`succeeded`).
  */
-export const Condition = Schema.Literal("started", "ready", "completed", "succeeded")
+export const Condition = Schema.Literal("started", "ready", "completed", "succeeded").annotations(
+  message("started, ready, completed or succeeded"),
+)
 export type Condition = typeof Condition.Type
 
 /** Units by name, each with what has to be so of it; undefined: `succeeded` of a oneshot, `ready` of all others. */
@@ -51,11 +53,21 @@ export type Conditions = Readonly<Record<string, Condition | undefined>>
 
 const names = "a list of units' names"
 
-const Names = Schema.Array(UnitName).annotations(message(names))
+// A title, not a message: what is wrong inside of it is told where it is.
+const Names = Schema.Array(UnitName).annotations({ title: names })
 
 const ConditionsFromInput = Schema.transform(
-  Schema.Union(Schema.Array(UnitName), Schema.Record({ key: UnitName, value: Condition })).annotations(
-    message(`${names}, or names each with a condition: started, ready, completed, succeeded`),
+  Schema.Union(
+    Names,
+    Schema.Record({ key: Schema.String, value: Condition })
+      .annotations({ title: "names each with a condition: started, ready, completed, succeeded" })
+      .pipe(
+        Schema.filter((given) =>
+          Object.keys(given)
+            .filter((name) => !isName(name))
+            .map((name) => ({ path: [name], message: `expected ${nameAllowed}` })),
+        ),
+      ),
   ),
   Schema.typeSchema(Schema.Record({ key: Schema.String, value: Schema.UndefinedOr(Condition) })),
   {
@@ -108,11 +120,18 @@ export const Logs = Schema.Struct({
 export type Logs = typeof Logs.Type
 
 const text = (allowed: string) =>
-  Schema.String.pipe(Schema.filter((value) => value !== "" && !value.includes("\0"))).annotations(
-    message(allowed),
-  )
+  Schema.String.pipe(
+    Schema.filter((value) => value !== "" && !value.includes("\0"), { jsonSchema: { minLength: 1 } }),
+  ).annotations(message(allowed))
 
 const Path = text("a path: not empty, no NUL character")
+
+const Flag = Schema.Boolean.annotations(message("true or false"))
+
+/** A value of a variable. Numbers and truth values stand for their texts. */
+const Value = Schema.Union(Schema.String, Schema.Number, Schema.Boolean)
+  .annotations(message("a text"))
+  .pipe(Schema.filter((value) => !String(value).includes("\0") || "expected a text without a NUL character"))
 
 const orList = <A, I>(item: Schema.Schema<A, I>, allowed: string) =>
   Schema.transform(
@@ -134,6 +153,9 @@ const Url = Schema.String.pipe(
   ),
 )
 
+const Texts = (what: string) =>
+  Schema.Array(text(`a text in the list of ${what}`)).annotations({ title: `a list of ${what}` })
+
 const empty = () => []
 
 const fields = {
@@ -148,18 +170,15 @@ const fields = {
   cwd: Schema.optional(Path),
   /** Variables that win over everything else. `${port}` and `${NAME.port}` in their values become ports. */
   env: Schema.optionalWith(
-    Schema.Record({
-      key: Schema.String,
-      value: Schema.Union(Schema.String, Schema.Number, Schema.Boolean).annotations(message("a text")),
-    }),
+    Schema.Record({ key: Schema.String, value: Value }).annotations({ title: "variables by name" }),
     { default: () => ({}) },
   ),
   /** Files of `NAME=value` lines, later ones winning. Relative ones are looked up in `cwd`. */
   envFile: Schema.optionalWith(orList(Path, "a path, or a list of paths"), { default: empty }),
   /** Start from this program's own environment. Default true. */
-  inheritEnv: Schema.optionalWith(Schema.Boolean, { default: () => true }),
+  inheritEnv: Schema.optionalWith(Flag, { default: () => true }),
   /** Names of variables whose values must never be shown. */
-  mask: Schema.optionalWith(Schema.Array(Schema.NonEmptyString), { default: empty }),
+  mask: Schema.optionalWith(Texts("names of variables"), { default: empty }),
   /** How to stop it. */
   stop: Schema.optionalWith(ProcessSpec.StopPolicy, {
     default: () => ({ signal: "SIGTERM" as const, grace: Duration.seconds(10) }),
@@ -171,9 +190,11 @@ const fields = {
     Schema.Union(Port, Schema.Literal("auto")).annotations(message("a port from 1 to 65535, or auto")),
   ),
   /** Other ports that it uses. */
-  ports: Schema.optionalWith(Schema.Array(Port), { default: empty }),
+  ports: Schema.optionalWith(Schema.Array(Port).annotations({ title: "a list of ports" }), {
+    default: empty,
+  }),
   /** Where probes ask. Default `localhost`, that is, every address which that name has. */
-  host: Schema.optional(Schema.NonEmptyString),
+  host: Schema.optional(text("the name or address of a host")),
   /** Where an `external` answers. */
   url: Schema.optional(Url),
 
@@ -205,11 +226,11 @@ const fields = {
   /** Without a probe it is Ready once it has been up for so long. Default 1 s. */
   minUptime: Schema.optionalWith(Span, { default: () => Duration.seconds(1) }),
   /** Whether the listener at its port must be the unit's own process, or one it started. Default true. */
-  verifyListener: Schema.optionalWith(Schema.Boolean, { default: () => true }),
+  verifyListener: Schema.optionalWith(Flag, { default: () => true }),
 
   restart: Schema.optionalWith(RestartPolicy, { default: () => RestartPolicy.pipe(Schema.decodeSync)({}) }),
   /** Whether it starts with the supervisor. Default true. */
-  autostart: Schema.optionalWith(Schema.Boolean, { default: () => true }),
+  autostart: Schema.optionalWith(Flag, { default: () => true }),
 
   /** What to do when somebody else's server answers in its place: `refuse`, or use it and own nothing. */
   foreign: Schema.optionalWith(
@@ -222,9 +243,9 @@ const fields = {
     { default: () => "recorded" as const },
   ),
   /** Kill whoever else holds its ports or is named in `processFilters`. Default false. */
-  killOthers: Schema.optionalWith(Schema.Boolean, { default: () => false }),
+  killOthers: Schema.optionalWith(Flag, { default: () => false }),
   /** Exact names of processes that `killOthers` kills. */
-  processFilters: Schema.optionalWith(Schema.Array(Schema.NonEmptyString), { default: empty }),
+  processFilters: Schema.optionalWith(Texts("names of processes"), { default: empty }),
 }
 
 type Fields = Schema.Struct.Type<typeof fields>
@@ -293,7 +314,11 @@ export type Input = typeof UnitSpec.Encoded
 
 const redactFor = (input: Input): Mask.Redact => {
   const { env, mask } = (input ?? {}) as { readonly env?: unknown; readonly mask?: unknown }
-  return Mask.make(Array.isArray(mask) ? mask : [], Object.assign({}, process.env, env))
+  // A number may be a secret, too.
+  const texts = Object.entries(Object.assign({}, process.env, env)).map(
+    ([name, value]) => [name, typeof value === "number" ? String(value) : value] as const,
+  )
+  return Mask.make(Array.isArray(mask) ? mask : [], Object.fromEntries(texts))
 }
 
 /** Decodes a unit, or fails with `InvalidSpec` naming each bad field and what is allowed. Unknown fields are refused. */

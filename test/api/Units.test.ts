@@ -239,7 +239,11 @@ describe("start, stop and restart", () => {
       yield* act({ action: "start" })
       yield* act({ action: "stop", grace_ms: 5 })
       // Who is meant where nobody is named is for the supervisor to say.
-      expect(units.calls).toEqual(["restart web db", "restart", "start", "stop 5"].map((call) => expect.stringMatching(new RegExp(`^${call.replace(" 5", " +5")} *$`))))
+      expect(units.calls).toEqual(
+        ["restart web db", "restart", "start", "stop 5"].map((call) =>
+          expect.stringMatching(new RegExp(`^${call.replace(" 5", " +5")} *$`)),
+        ),
+      )
     }),
   )
 
@@ -367,6 +371,7 @@ describe("reload", () => {
     removed: ["old"],
     changed: [{ name: "web", fields: ["command", "env.PORT"] }],
     unchanged: ["db"],
+    groups: { added: [], removed: [], changed: [] },
   }
 
   const servingPlan = (read: Effect.Effect<Plan.Plan, PlanRefused> = Effect.succeed(plan)) =>

@@ -189,7 +189,13 @@ export const fakeUnits = (lines = 100): Effect.Effect<FakeUnits, never, Scope.Sc
       refusals: {},
       explanation: undefined,
       graph: { nodes: [], edges: [], groups: [] },
-      diff: { added: [], removed: [], changed: [], unchanged: [] },
+      diff: {
+        added: [],
+        removed: [],
+        changed: [],
+        unchanged: [],
+        groups: { added: [], removed: [], changed: [] },
+      },
     }
     return fake
   })

@@ -75,7 +75,10 @@ describe("parse", () => {
   })
 
   it("counts the arguments of the commands there are", () => {
-    expect(() => parse(Syntaxes.status, [])).toThrow("status needs ID: holdfast status ID")
+    expect(() => parse(Syntaxes.wait, [])).toThrow("wait needs ID: holdfast wait ID")
+    expect(() => parse(Syntaxes.why, [])).toThrow("why needs NAME|ID: holdfast why NAME|ID")
+    expect(parse(Syntaxes.up, []).args).toEqual([])
+    expect(parse(Syntaxes.up, ["a", "b"]).args).toEqual(["a", "b"])
     expect(() => parse(Syntaxes.rm, [])).toThrow("rm needs ID...: holdfast rm ID...")
     expect(() => parse(Syntaxes.list, ["x"])).toThrow('list takes no arguments, not also "x"')
   })

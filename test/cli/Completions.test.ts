@@ -19,7 +19,7 @@ describe("completions", () => {
     fs.writeFileSync(file, await scriptFor("bash"))
     const complete = (...words: ReadonlyArray<string>) => {
       const script = `
-        holdfast() { if [ "$1 $2" = "list -q" ]; then echo 01AAA 01BBB; fi; }
+        holdfast() { if [ "$*" = "list -q" ]; then echo 01AAA 01BBB; elif [ "$*" = "ps -aq" ]; then echo web 01AAA; fi; }
         source "$1"; shift
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
         _holdfast
@@ -46,6 +46,8 @@ describe("completions", () => {
     expect(complete("holdfast", "run", "--stdin-file", "comp")).toEqual(["completions"])
     expect(complete("holdfast", "group", "pa")).toEqual(["pause"])
     expect(complete("holdfast", "wait", "01B")).toEqual(["01BBB"])
+    expect(complete("holdfast", "restart", "w")).toEqual(["web"])
+    expect(complete("holdfast", "up", "-f", "comp")).toEqual(["completions"])
     expect(complete("holdfast", "run", "--", "ech")).toContain("echo")
     expect(complete("holdfast", "run", "--", "cat", "comp")).toEqual(["completions"])
   })
@@ -60,12 +62,14 @@ describe("completions", () => {
 
   it("name every command and option in each shell's language", async () => {
     const [zsh, fish] = [await scriptFor("zsh"), await scriptFor("fish")]
-    expect(zsh).toContain("'status:tell how a job is'")
+    expect(zsh).toContain("'status:tell how units and jobs are'")
     expect(zsh).toContain("'*'{--tag,-t}'[a word to find it by]:WORD: '")
     expect(zsh).toContain(
       "'--stop-signal[what a timeout and a stop send first (default TERM)]:SIGNAL:(TERM INT ",
     )
-    expect(fish).toContain("complete -c holdfast -n __fish_use_subcommand -a status -d 'tell how a job is'")
+    expect(fish).toContain(
+      "complete -c holdfast -n __fish_use_subcommand -a status -d 'tell how units and jobs are'",
+    )
     expect(fish).toMatch(/__fish_seen_subcommand_from list' -l state -s s -x -a 'created queued running/)
   })
 

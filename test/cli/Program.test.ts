@@ -38,7 +38,7 @@ describe("Program", () => {
   it.each([[["--help"]], [["-h"]], [["help"]], [[]]])("%j prints the help", async (args) => {
     const { code, err, out } = await run(args)
     expect({ code, err }).toEqual({ code: 0, err: "" })
-    expect(out).toMatch(/^ {2}status +tell how a job is$/m)
+    expect(out).toMatch(/^ {2}status +tell how units and jobs are$/m)
     expect(out).toMatch(/^ {2}-v, --version +show the version$/m)
   })
 
@@ -50,7 +50,9 @@ describe("Program", () => {
   ])("%j prints the help of the command, without loading it", async (args) => {
     const { code, err, out } = await attempt(args)
     expect({ code, err }).toEqual({ code: 0, err: "" })
-    expect(out).toMatch(/^holdfast status: tell how a job is\.\n\nUsage: holdfast status \[options\] ID\n/)
+    expect(out).toMatch(
+      /^holdfast status: tell how units and jobs are\.\n\nUsage: holdfast status \[options\] \[NAME\|ID\]\n/,
+    )
     expect(out).toMatch(/^ {6}--root DIR +where everything lives/m)
   })
 
@@ -72,11 +74,11 @@ describe("Program", () => {
     expect(await attempt([word])).toEqual({ code: 2, out: "", err: `holdfast: ${sentence}\n` })
   })
 
-  it("tells a failure in one line that no terminal obeys", async () => {
+  it("tells a failure in lines that no terminal obeys", async () => {
     expect(await attempt(["fail", "now"])).toEqual({
       code: 1,
       out: "",
-      err: "holdfast: It is\uFFFD[31m not there.\n",
+      err: "holdfast: It is\uFFFD[31m not\nthere.\n",
     })
   })
 

@@ -11,7 +11,6 @@ const fake = () => {
     release: () => {},
   }
   const stream = new Writable({
-    autoDestroy: false,
     write: (chunk: Buffer, _encoding, done) => {
       const finish = () => {
         if (state.error === undefined) taken.push(chunk.toString())
@@ -22,7 +21,10 @@ const fake = () => {
     },
   })
   // As it is with the streams of a process, an error is not the end of it.
-  stream._destroy = (error, done) => done(error)
+  stream._destroy = (error, done) => {
+    done(error)
+    ;(stream as unknown as { readonly _undestroy: () => void })._undestroy()
+  }
   return { state, stream: stream as unknown as NodeJS.WriteStream, text: () => taken.join("") }
 }
 
@@ -73,5 +75,32 @@ describe("a sink that endures", () => {
     await sink.write("e")
     expect(await sink.settled(5_000)).toBe(true)
     expect(taken.join("")).toBe("3 dropped\nde")
+  })
+})
+
+describe("what is offered to a sink", () => {
+  it("waits as long as its reader is stuck, and holds up the end no longer than that may take", async () => {
+    const { state, stream, text } = fake()
+    const sink = sinkOf(stream)
+    sink.endure(note)
+    state.stuck = true
+    const first = sink.offer("first\n")
+    expect(await sink.settled(10)).toBe(false)
+    state.stuck = false
+    state.release()
+    expect(await first).toBe(true)
+    expect(await sink.settled(5_000)).toBe(true)
+    expect(text()).toBe("first\n")
+  })
+
+  it("is told to be lost when it cannot be written, and ends nothing", async () => {
+    const { state, stream, text } = fake()
+    const sink = sinkOf(stream)
+    sink.endure(note)
+    state.error = Object.assign(new Error("gone"), { code: "EPIPE" })
+    expect(await sink.offer("lost\n")).toBe(false)
+    state.error = undefined
+    expect(await sink.offer("kept\n")).toBe(true)
+    expect(text()).toBe("kept\n")
   })
 })

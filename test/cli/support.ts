@@ -38,6 +38,10 @@ export const keeping = (columns?: number) => {
       for (const resume of waiting.splice(0)) resume()
     },
     endure: () => {},
+    offer: async (data) => {
+      await sink.write(data)
+      return true
+    },
     settled: async () => true,
     isTerminal: columns !== undefined,
     columns: () => columns ?? Infinity,
@@ -82,6 +86,7 @@ export const start = (
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
+    hasNoTerminal: () => true,
     exit: () => {},
   }
   const done = Program.run(args, world, commands).then((code) => ({
@@ -151,6 +156,13 @@ const queryOf = (search: URLSearchParams) => {
   return query
 }
 
+/** What a daemon without units says where the script says nothing. */
+const usual: { readonly [N in Name]?: (asked: Asked) => Reply } = {
+  health: () => ({ type: "health", version: "1.2.3", pid: process.pid }),
+  units: () => ({ type: "units", units: [] }),
+  unit: ({ id }) => refusal(404, "unit_not_found", `There is no unit "${id}".`),
+}
+
 /** The token of its root. */
 export const token = "secret".padEnd(43, "_")
 
@@ -177,14 +189,10 @@ export const daemon = async (script: Script, root = scratch()) => {
         body: text === "" ? undefined : JSON.parse(text),
         headers: request.headers,
       }
-      asked.push(seen)
-      const answer = script[match.name]
-      const reply =
-        answer !== undefined
-          ? await answer(seen)
-          : match.name === "health"
-            ? { type: "health", version: "1.2.3", pid: process.pid }
-            : refusal(500, "internal_error", `the script has nothing for ${match.name}`)
+      // Whether there are units is asked in passing.
+      if (!match.name.startsWith("unit") || script[match.name] !== undefined) asked.push(seen)
+      const nothing = () => refusal(500, "internal_error", `the script has nothing for ${match.name}`)
+      const reply = await (script[match.name] ?? usual[match.name] ?? nothing)(seen)
       if (typeof reply === "function") return void (await reply(response))
       response.setHeader("content-type", "application/json")
       response.end(JSON.stringify({ schema_version: "1", ok: true, ...reply }))
@@ -236,3 +244,17 @@ export const exited = {
   started_at: "2025-01-02T03:04:06.000Z",
   finished_at: "2025-01-02T03:04:07.500Z",
 }
+
+/** What the daemon says of a unit. */
+export const unit = (name: string, fields: object = {}) => ({
+  name,
+  kind: "service",
+  state: "ready",
+  desired: "up",
+  since: "2030-01-31T08:00:00.000Z",
+  generation: 1,
+  failures: 0,
+  restarts: 0,
+  outputs: {},
+  ...fields,
+})

@@ -26,7 +26,7 @@ describe("the README", () => {
       cwd: root,
     })
     const [, pid] = /^pid (\d+) says hello$/m.exec(stdout) ?? []
-    expect(pid, stdout).toBeDefined()
+    expect(stdout).toMatch(/^pid \d+ says hello$/m)
     expect(() => process.kill(Number(pid), 0)).toThrow("ESRCH")
   })
 

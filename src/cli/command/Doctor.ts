@@ -1,7 +1,10 @@
 /** `doctor`: what a crash may have left behind, looked at from outside. */
 import * as fs from "node:fs"
 import { at, howToStart, placeOf } from "../Client.js"
+import type { Finding } from "../Finding.js"
+import { because, looking, statOf } from "../Finding.js"
 import type { Handler } from "../Handler.js"
+import * as LeftUnits from "../LeftUnits.js"
 import { painterOf } from "../Painter.js"
 import { isAlive, ownerFile, ownerOf, rootOf, rootOption, tokenFile, tokenOf } from "../Root.js"
 import type * as Syntaxes from "../Syntaxes.js"
@@ -9,30 +12,10 @@ import { isToken } from "./Token.js"
 import type { World } from "../World.js"
 import { Failure, exitCode, printable } from "../World.js"
 
-/** One thing that was looked at. */
-interface Finding {
-  readonly what: string
-  readonly level: "ok" | "note" | "bad"
-  readonly sentence: string
-  /** Repairs it; resolves to what was done. Only where nothing can be lost. */
-  readonly fix?: () => string
-}
+/** What has become of it. */
+type Result = Omit<Finding, "fix"> & { readonly fixable: boolean; readonly fixed?: string }
 
 const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, "0")
-
-const because = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error)
-
-/** Runs what looks at a path; throws a `Failure` where that may not be looked at. */
-const looking = <A>(path: string, look: () => A): A => {
-  try {
-    return look()
-  } catch (error) {
-    throw new Failure(`${path} cannot be looked at (${because(error)}).`, "unavailable")
-  }
-}
-
-const statOf = (path: string): fs.Stats | undefined =>
-  looking(path, () => fs.lstatSync(path, { throwIfNoEntry: false }))
 
 /** A file or directory that is nobody else's business. */
 const isPrivate = (what: string, path: string, wanted: number): ReadonlyArray<Finding> => {
@@ -184,6 +167,30 @@ const aside = (root: string): ReadonlyArray<Finding> =>
       sentence: `${root}/${name} was set aside because it was damaged. Delete it when nothing in it is missed.`,
     }))
 
+/** Units that are not up, though somebody wants them up. */
+const units = async (root: string, world: World): Promise<ReadonlyArray<Finding>> => {
+  try {
+    const { value } = await at(placeOf(root, world), world).call("units", {}, { patience: 10_000 })
+    const option = rootOption(root, world)
+    const found = value.units.flatMap(({ desired, failure, name, reason, state }): ReadonlyArray<Finding> => {
+      // What fails for want of another unit is told with that one.
+      const isCause = state === "failed" && failure?.kind !== "DependencyFailed"
+      if (desired !== "up" || (!isCause && state !== "backoff" && state !== "degraded")) return []
+      const word = state === "backoff" ? "keeps failing" : state === "degraded" ? "is not well" : "has failed"
+      const sentence = `The unit ${name} ${word}. ${reason ?? ""} More: holdfast why ${name}${option}`
+      return [{ what: "unit", level: isCause ? "bad" : "note", sentence }]
+    })
+    const up = value.units.filter(({ state }) => state === "ready").length
+    if (value.units.length === 0 || found.length > 0) return found
+    return [
+      { what: "units", level: "ok", sentence: `${up} of ${value.units.length} are up, and none has failed.` },
+    ]
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    return [{ what: "units", level: "bad", sentence: error.message }]
+  }
+}
+
 /** Looks at a root, and repairs what can be repaired. */
 export const doctor: Handler<typeof Syntaxes.doctor> = async ({ options }, world) => {
   const root = rootOf(options.root, world)
@@ -200,24 +207,27 @@ export const doctor: Handler<typeof Syntaxes.doctor> = async ({ options }, world
   } else {
     findings.push(...isPrivate("root", fs.realpathSync(root), 0o700), ...token(root))
     const found = await daemon(root, world)
-    findings.push(...found, ...aside(root))
-    if (found[0]?.level === "ok")
+    findings.push(...found, ...aside(root), ...LeftUnits.find(root))
+    if (found[0]?.level === "ok") {
       findings.push(...(await jobs(root, world)), ...(await leftovers(root, world)))
-  }
-  const results = findings.map(({ fix, ...finding }) => {
-    if (fix === undefined || finding.level !== "bad") return { ...finding, fixable: false }
-    if (!options.fix) return { ...finding, fixable: true }
-    try {
-      return { ...finding, fixable: true, fixed: fix() }
-    } catch (error) {
-      return {
-        ...finding,
-        fixable: false,
-        sentence: `${finding.sentence} It could not be repaired (${because(error)}).`,
-      }
+      findings.push(...(await units(root, world)))
     }
-  })
-  const isWell = results.every((result) => result.level !== "bad" || "fixed" in result)
+  }
+  const results: Array<Result> = []
+  for (const { fix, ...finding } of findings) {
+    const isFixable = fix !== undefined && finding.level === "bad"
+    if (!isFixable || !options.fix) {
+      results.push({ ...finding, fixable: isFixable })
+      continue
+    }
+    try {
+      results.push({ ...finding, fixable: true, fixed: await fix() })
+    } catch (error) {
+      const sentence = `${finding.sentence} It could not be repaired (${because(error)}).`
+      results.push({ ...finding, fixable: false, sentence })
+    }
+  }
+  const isWell = results.every(({ fixed, level }) => level !== "bad" || fixed !== undefined)
   if (options.json) {
     const envelope = {
       schema_version: "1",
@@ -232,10 +242,8 @@ export const doctor: Handler<typeof Syntaxes.doctor> = async ({ options }, world
   }
   const paint = painterOf(world.out, world)
   const colours = { ok: "green", note: "yellow", bad: "red" } as const
-  for (const result of results) {
-    const { level, sentence, what } = result
-    const done =
-      "fixed" in result ? ` Repaired: ${result.fixed}.` : result.fixable ? " Repair it with --fix." : ""
+  for (const { fixable, fixed, level, sentence, what } of results) {
+    const done = fixed !== undefined ? ` Repaired: ${fixed}.` : fixable ? " Repair it with --fix." : ""
     await world.out.write(
       `${paint(colours[level], level.padEnd(4))}  ${what}: ${printable(sentence)}${done}\n`,
     )

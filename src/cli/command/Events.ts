@@ -18,11 +18,31 @@ type Filter = Omit<NonNullable<Given<"events">["query"]>, "after" | "limit">
 /** The most that a page has. */
 const page = 1_000
 
-const lineOf = ({ at, data, seq, subject, type }: Entry): string => {
-  const details = Object.entries(data).map(
+const worded = (data: Entry["data"]): ReadonlyArray<string> =>
+  Object.entries(data).map(
     ([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`,
   )
-  return `${printable([seq, at, type.padEnd(12), subject, ...details].join("  "))}\n`
+
+/** What a person wants to know first stands first; and a sentence, which may be long, last. */
+const aboutUnit = ({ data }: Entry): ReadonlyArray<string> => {
+  // The type says where it is now; what the supervisor was told is for those who read JSON.
+  const { event: _event, from, generation, reason, to: _to, until, ...rest } = data
+  return [
+    ...(typeof from === "string" ? [`from ${from}`] : []),
+    ...(typeof generation === "number" && generation > 0 ? [`generation ${generation}`] : []),
+    ...worded(rest),
+    ...(typeof until === "number" ? [`until ${new Date(until).toISOString()}`] : []),
+    ...(typeof reason === "string" ? [reason] : []),
+  ]
+}
+
+/** The length of the longest types that come often, so that what is about them stands in a column. */
+const typeWidth = 13
+
+const lineOf = (entry: Entry): string => {
+  const { at, data, seq, subject, type } = entry
+  const details = type.startsWith("unit.") ? aboutUnit(entry) : worded(data)
+  return `${printable([seq, at, type.padEnd(typeWidth), subject, ...details].join("  "))}\n`
 }
 
 /** The latest ones, or those after a cursor; without a filter they are at a known distance from the end. */

@@ -1,5 +1,6 @@
-/** `list` and `ps`: which jobs there are. */
+/** `list`, `ps`, and `status` without a name: which jobs, and which units, there are. */
 import * as path from "node:path"
+import type { Client, Reply } from "../Client.js"
 import { connect } from "../Client.js"
 import * as Format from "../Format.js"
 import type { Handler } from "../Handler.js"
@@ -11,6 +12,7 @@ import type { Input } from "../Syntax.js"
 import type * as Syntaxes from "../Syntaxes.js"
 import type { Column } from "../Table.js"
 import { render } from "../Table.js"
+import * as UnitTable from "../UnitTable.js"
 import type { World } from "../World.js"
 import { exitCode, printable } from "../World.js"
 
@@ -68,12 +70,16 @@ const columnsOf = (jobs: ReadonlyArray<Job>, world: World): ReadonlyArray<Column
   ]
 }
 
-const print = async (
-  options: Input<typeof Syntaxes.list>["options"],
+type Options = Input<typeof Syntaxes.list>["options"]
+
+/** Jobs as they were asked for, page by page; `onPage` is given each answer. */
+const jobsOf = async (
+  client: Client,
+  options: Options,
   states: ReadonlyArray<State>,
   world: World,
-): Promise<number> => {
-  const client = connect(rootOf(options.root, world), world)
+  onPage: (text: string) => Promise<void>,
+): Promise<{ readonly jobs: ReadonlyArray<Job>; readonly isAll: boolean }> => {
   const wanted = options.limit ?? 50
   const jobs: Array<Job> = []
   let before: string | undefined
@@ -91,28 +97,94 @@ const print = async (
     const { text, value } = await client.call("list", { query: query as Query })
     jobs.push(...value.jobs)
     before = value.next
-    if (options.json) await world.out.write(`${text}\n`)
+    await onPage(text)
   } while (before !== undefined && jobs.length < wanted)
-  if (options.json) return exitCode.ok
+  return { jobs, isAll: before === undefined }
+}
+
+const jobTable = (jobs: ReadonlyArray<Job>, world: World): ReadonlyArray<string> =>
+  render(columnsOf(jobs, world), jobs, world.out.columns())
+
+const printLines = async (lines: ReadonlyArray<string>, world: World): Promise<void> => {
+  if (lines.length > 0) await world.out.write(`${lines.join("\n")}\n`)
+}
+
+/** Prints the units, if there are any, and then the jobs; with neither the head of the table of jobs. */
+const print = async (
+  client: Client,
+  units: Reply<"units"> | undefined,
+  options: Options,
+  states: ReadonlyArray<State>,
+  world: World,
+): Promise<number> => {
+  const { json: isJson } = options
+  const hasUnits = units !== undefined && units.value.units.length > 0
+  if (isJson && hasUnits) await world.out.write(`${units.text}\n`)
+  const { isAll, jobs } = await jobsOf(client, options, states, world, async (text) => {
+    if (isJson) await world.out.write(`${text}\n`)
+  })
+  if (isJson) return exitCode.ok
+  const kept = hasUnits ? units.value.units : []
   if (options.quiet) {
-    if (jobs.length > 0) await world.out.write(`${jobs.map(({ job_id }) => job_id).join("\n")}\n`)
+    await printLines([...kept.map(({ name }) => name), ...jobs.map(({ job_id }) => job_id)], world)
     return exitCode.ok
   }
-  await world.out.write(`${render(columnsOf(jobs, world), jobs, world.out.columns()).join("\n")}\n`)
-  if (before !== undefined && world.err.isTerminal) {
-    await world.err.write(`There are more; see them with --limit ${wanted * 10}\n`)
+  if (hasUnits) await printLines(UnitTable.table(kept, world), world)
+  if (hasUnits && jobs.length > 0) await printLines([""], world)
+  if (!hasUnits || jobs.length > 0) await printLines(jobTable(jobs, world), world)
+  if (!isAll && world.err.isTerminal) {
+    await world.err.write(`There are more; see them with --limit ${(options.limit ?? 50) * 10}\n`)
   }
   return exitCode.ok
 }
 
+const running: ReadonlyArray<State> = ["created", "queued", "running"]
+
 /** Lists jobs of all states. */
 export const list: Handler<typeof Syntaxes.list> = ({ options }, world) =>
-  print(options, options.state, world)
+  print(connect(rootOf(options.root, world), world), undefined, options, options.state, world)
 
-/** Lists the jobs that are not over. */
-export const ps: Handler<typeof Syntaxes.ps> = ({ options }, world) =>
-  print(
+/** Whether the user said which jobs; units have none of this. */
+const areJobsMeant = ({ cwd, group, since, state, tag, text }: Options): boolean =>
+  state.length + tag.length > 0 || [cwd, group, since, text].some((one) => one !== undefined)
+
+/** Lists the units, and the jobs that are not over. */
+export const ps: Handler<typeof Syntaxes.ps> = async ({ options }, world) => {
+  const client = connect(rootOf(options.root, world), world)
+  const units = areJobsMeant(options) ? undefined : await client.call("units", {})
+  return print(
+    client,
+    units,
     options,
-    options.state.length > 0 || options.all ? options.state : ["created", "queued", "running"],
+    options.state.length > 0 || options.all ? options.state : running,
     world,
   )
+}
+
+/** Lists the units, and the jobs that run. */
+export const overview = async (
+  client: Client,
+  { json, quiet }: Input<typeof Syntaxes.status>["options"],
+  world: World,
+): Promise<number> => {
+  const units = await client.call("units", {})
+  if (quiet) {
+    await printLines(
+      units.value.units.map(({ name }) => name),
+      world,
+    )
+    return exitCode.ok
+  }
+  const jobs = await client.call("list", { query: { state: ["running"] } })
+  if (json) {
+    await world.out.write(`${units.text}\n${jobs.text}\n`)
+    return exitCode.ok
+  }
+  const [kept, others] = [units.value.units, jobs.value.jobs]
+  if (kept.length > 0) await printLines(UnitTable.table(kept, world), world)
+  if (kept.length > 0 && others.length > 0) await printLines([""], world)
+  if (others.length > 0) await printLines(jobTable(others, world), world)
+  if (kept.length + others.length === 0)
+    await world.err.write("The daemon keeps no units, and no job is running.\n")
+  return exitCode.ok
+}

@@ -1,31 +1,36 @@
-/** `status` and `why`: how a job is. */
-import { connect } from "../Client.js"
+/** `status`: how units and jobs are. */
+import type { Client, Reply } from "../Client.js"
+import { Refused, connect } from "../Client.js"
 import * as Format from "../Format.js"
 import type { Handler } from "../Handler.js"
+import type { Unit } from "../Naming.js"
+import * as Naming from "../Naming.js"
 import { painterOf, stateColour } from "../Painter.js"
 import { rootOf } from "../Root.js"
 import type * as Syntaxes from "../Syntaxes.js"
+import type { World } from "../World.js"
 import { exitCode, printable } from "../World.js"
 
-/** Tells how one job is. */
-export const status: Handler<typeof Syntaxes.status> = async ({ args, options }, world) => {
-  const client = connect(rootOf(options.root, world), world)
-  const { text, value } = await client.call("status", { path: { id: args[0]! } })
-  if (options.json) {
-    await world.out.write(`${text}\n`)
-    return exitCode.ok
-  }
+/** How wide the names before the texts are. */
+const wide = 13
+
+const print = async (lines: ReadonlyArray<readonly [string, string]>, world: World): Promise<void> => {
+  const text = lines.map(([name, text]) => `${`${name}:`.padEnd(wide)}${text}\n`).join("")
+  await world.out.write(text)
+}
+
+const showJob = async ({ value }: Reply<"status">, world: World): Promise<void> => {
   const paint = painterOf(world.out, world)
   const end = Format.exit(value)
   const began = value.started_at === undefined ? undefined : Date.parse(value.started_at)
   const until = value.finished_at === undefined ? Date.now() : Date.parse(value.finished_at)
-  const lines: ReadonlyArray<readonly [string, string | undefined]> = [
+  const lines: ReadonlyArray<readonly [string, string | number | undefined]> = [
     ["job", value.job_id],
     [
       "state",
       paint(stateColour(value.state, value.exit_code), value.state) + (end === "" ? "" : ` (${end})`),
     ],
-    ["exit code", value.exit_code?.toString()],
+    ["exit code", value.exit_code],
     ["signal", value.signal],
     ["cause", value.cause],
     ["reason", value.reason === undefined ? undefined : printable(value.reason)],
@@ -33,22 +38,61 @@ export const status: Handler<typeof Syntaxes.status> = async ({ args, options },
     ["started", value.started_at],
     ["finished", value.finished_at],
     [value.finished_at === undefined ? "running for" : "took", began && Format.duration(until - began)],
-  ].map(([name, text]) => [String(name), text === undefined ? undefined : String(text)] as const)
-  for (const [name, text] of lines) {
-    if (text !== undefined) await world.out.write(`${`${name}:`.padEnd(13)}${text}\n`)
-  }
-  return exitCode.ok
+  ]
+  await print(
+    lines.flatMap(([name, text]) => (text === undefined ? [] : [[name, String(text)] as const])),
+    world,
+  )
 }
 
-/** Explains what a job waits for before it starts. */
-export const why: Handler<typeof Syntaxes.why> = async ({ args, options }, world) => {
-  const client = connect(rootOf(options.root, world), world)
-  const { text, value } = await client.call("why", { path: { id: args[0]! } })
-  if (options.json) await world.out.write(`${text}\n`)
-  else if (value.reasons.length === 0) await world.out.write(`Job ${value.job_id} is ${value.state}.\n`)
-  else {
-    await world.out.write(`Job ${value.job_id} is ${value.state}:\n`)
-    for (const { sentence } of value.reasons) await world.out.write(`- ${printable(sentence)}\n`)
+const showUnit = async (unit: Unit, world: World): Promise<void> => {
+  // Named above, it would be evaluated for a job, too, whose answer is to come at once.
+  const { details } = await import("../UnitTable.js")
+  const lines = details(unit, world)
+  await print(
+    lines.map(([name, text]) => [name, name === "state" ? text : printable(text)] as const),
+    world,
+  )
+  const isWell = unit.state === "ready" || unit.state === "exited"
+  for (const line of isWell ? [] : (unit.failure?.output ?? []))
+    await world.out.write(`${" ".repeat(wide)}| ${printable(line)}\n`)
+}
+
+type Found =
+  | { readonly unit: Reply<"unit">; readonly job: undefined }
+  | { readonly unit: undefined; readonly job: Reply<"status"> }
+
+/** The unit, else the job of that name. */
+const lookUp = async (client: Client, name: string, { job, unit }: Naming.Forced): Promise<Found> => {
+  const asJob = async (): Promise<Found> => ({
+    unit: undefined,
+    job: await client.call("status", { path: { id: name } }),
+  })
+  const asUnit = async (): Promise<Found | undefined> => {
+    const found = await Naming.unitOf(client, name)
+    return found === undefined ? undefined : { unit: found, job: undefined }
   }
+  if (unit) return { unit: await client.call("unit", { path: { name } }), job: undefined }
+  if (job) return asJob()
+  if (!Naming.isWholeId(name)) return (await asUnit()) ?? asJob()
+  try {
+    return await asJob()
+  } catch (error) {
+    const found = error instanceof Refused && error.code === "job_not_found" ? await asUnit() : undefined
+    if (found === undefined) throw error
+    return found
+  }
+}
+
+/** Tells how one unit or job is, or gives an overview of all. */
+export const status: Handler<typeof Syntaxes.status> = async ({ args, options }, world) => {
+  Naming.checkForced(options)
+  const client = connect(rootOf(options.root, world), world)
+  const name = args[0]
+  if (name === undefined) return (await import("./List.js")).overview(client, options, world)
+  const { job, unit } = await lookUp(client, name, options)
+  if (options.json) await world.out.write(`${(unit ?? job).text}\n`)
+  else if (unit === undefined) await showJob(job, world)
+  else await showUnit(unit.value, world)
   return exitCode.ok
 }

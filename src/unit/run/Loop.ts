@@ -199,7 +199,7 @@ export class Loop {
       history.failure = {
         kind: Phases.kindOf(to.failure),
         message: describe(to.failure),
-        output: lines.map(({ text }) => text),
+        output: lines.map(({ text }) => facts.process?.redact(text) ?? text),
         at: now,
       }
     }

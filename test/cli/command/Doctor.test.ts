@@ -1,7 +1,10 @@
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { describe, expect, it } from "vitest"
-import { daemon, id, refusal, run, scratch, token } from "../support.js"
+import * as Liveness from "../../../src/process/Liveness.js"
+import { daemon, id, refusal, run, scratch, token, unit } from "../support.js"
 
 /** A number that no process has: the highest that Linux gives is 4194304. */
 const nobody = 4_194_305
@@ -171,4 +174,70 @@ describe("token", () => {
     expect(code).toBe(1)
     expect(err).toMatch(/^holdfast: There is no token in \S+: .* Start it: holdfast serve\n$/)
   })
+
+  it("names units that have failed, and not those that only wait for them", async () => {
+    const because = (kind: string) => ({ kind, message: "", output: [], at: "2030-01-31T08:00:00.000Z" })
+    const units = [
+      unit("db", { state: "failed", reason: "It broke.", failure: because("Crashed") }),
+      unit("web", {
+        state: "failed",
+        reason: "It needs db: It broke.",
+        failure: because("DependencyFailed"),
+      }),
+      unit("slow", { state: "backoff", reason: "It ended with exit code 1." }),
+      unit("down", { state: "failed", desired: "down", failure: because("Crashed") }),
+      unit("fine"),
+    ]
+    await using server = await daemon({ list, leftovers, units: () => ({ type: "units", units }) })
+    const { code, out } = await run(["doctor"], server)
+    expect(code).toBe(1)
+    expect(out).toMatch(/^bad {3}unit: The unit db has failed\. It broke\. More: holdfast why db$/m)
+    expect(out).toMatch(/^note {2}unit: The unit slow keeps failing\. It ended with exit code 1\./m)
+    expect(out).not.toMatch(/unit (web|down|fine)/)
+    await using well = await daemon({
+      list,
+      leftovers,
+      units: () => ({ type: "units", units: [unit("fine")] }),
+    })
+    expect((await run(["doctor"], well)).out).toMatch(/^ok {4}units: 1 of 1 are up, and none has failed\.$/m)
+  })
+
+  it.runIf(process.platform === "linux")(
+    "ends what a program that is gone has left, if told to",
+    async () => {
+      await using server = await daemon({ list, leftovers })
+      const child = spawn("sh", ["-c", "trap '' TERM; echo here; while :; do sleep 0.05; done"], {
+        detached: true,
+        stdio: ["ignore", "pipe", "ignore"],
+      })
+      await once(child.stdout, "data")
+      const ended = once(child, "exit")
+      const place = path.join(server.root, "up", "work-0123456789ab")
+      const record = { unit: "web", process: { pid: child.pid, ...Liveness.birthOf(child.pid!) } }
+      // The records of a daemon that lives are nobody's strays.
+      for (const directory of [place, server.root]) {
+        fs.mkdirSync(path.join(directory, "units", "web"), { recursive: true })
+        fs.writeFileSync(path.join(directory, "units", "web", "instance.json"), JSON.stringify(record))
+      }
+      const found = await run(["doctor"], server)
+      expect(found.code).toBe(1)
+      expect(found.out.match(/outlives/g)).toHaveLength(1)
+      expect(found.out).toContain(
+        `bad   stray: Process ${child.pid} of the unit web outlives the holdfast up that kept it up; the next one stops it. Repair it with --fix.`,
+      )
+      // One that is kept up is none either.
+      const owner = path.join(place, "daemon.json")
+      fs.writeFileSync(owner, JSON.stringify({ pid: process.pid, since: 0 }))
+      expect((await run(["doctor"], server)).code).toBe(0)
+      fs.writeFileSync(owner, JSON.stringify({ pid: nobody, since: 0 }))
+      const fixed = await run(["doctor", "--fix"], server)
+      expect(fixed.code).toBe(0)
+      expect(fixed.out).toMatch(/stray: .* Repaired: it was killed, as it did not end by itself\.$/m)
+      expect(fixed.out).toMatch(
+        /up: .* is left over from a program that is gone\. Repaired: it is deleted\.$/m,
+      )
+      expect(await ended).toEqual([null, "SIGKILL"])
+      expect((await run(["doctor"], server)).code).toBe(0)
+    },
+  )
 })

@@ -10,7 +10,7 @@ const entry = (seq: number) => ({
 })
 
 const line = (seq: number) =>
-  `${seq}  2030-01-31T08:00:00.000Z  job.exited    ${id}  exit_code=0  cause=exit\n`
+  `${seq}  2030-01-31T08:00:00.000Z  job.exited     ${id}  exit_code=0  cause=exit\n`
 
 /** A log of so many entries. */
 const logOf =
