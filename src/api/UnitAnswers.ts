@@ -164,6 +164,14 @@ export const UnitLogs = answer("unit-logs", {
 }).annotations({ identifier: "UnitLogs" })
 export type UnitLogs = typeof UnitLogs.Type
 
+const Changed = Schema.Array(
+  Schema.Struct({
+    name: Schema.String,
+    /** What differs, such as `command` or `env.PORT`; never its value. */
+    fields: Schema.Array(Schema.String),
+  }),
+)
+
 /** `POST /reload`. */
 export const Reloaded = answer("reload", {
   /** The configuration that was read. */
@@ -174,14 +182,14 @@ export const Reloaded = answer("reload", {
   reason: Reason,
   added: Schema.Array(Schema.String),
   removed: Schema.Array(Schema.String),
-  changed: Schema.Array(
-    Schema.Struct({
-      name: Schema.String,
-      /** What differs, such as `command` or `env.PORT`; never its value. */
-      fields: Schema.Array(Schema.String),
-    }),
-  ),
+  changed: Changed,
   unchanged: Schema.Array(Schema.String),
+  /** Groups of units. Their members are not touched for it. */
+  groups: Schema.Struct({
+    added: Schema.Array(Schema.String),
+    removed: Schema.Array(Schema.String),
+    changed: Changed,
+  }),
   /** Units that were started by it, as they are now. */
   started: Schema.Array(UnitInfo),
 }).annotations({ identifier: "Reloaded" })
