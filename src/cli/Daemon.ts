@@ -89,7 +89,7 @@ const obeySignals = (orders: Mailbox.Mailbox<Serve.Order>, hasUnits: boolean, wo
   }
   Interrupts.watch(hasUnits ? ["SIGINT", "SIGTERM"] : ["SIGINT", "SIGTERM", "SIGHUP"], world, stop)
   if (!hasUnits) return
-  const hadTerminal = world.err.isTerminal || world.out.isTerminal
+  const hadTerminal = world.isInTerminal()
   world.onSignal(["SIGHUP"], () => {
     // A terminal that is closed says so in the same way.
     const isClosed = hadTerminal && world.hasNoTerminal()

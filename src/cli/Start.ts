@@ -2,7 +2,7 @@
 import { run } from "./Program.js"
 import { commands } from "./Registry.js"
 import type { Routes } from "./Routes.js"
-import { hasNoTerminal, sinkOf } from "./Terminal.js"
+import { endHungUp, hasNoTerminal, isInTerminal, sinkOf } from "./Terminal.js"
 import type { Sink, World } from "./World.js"
 
 /** Written in by the build. */
@@ -15,9 +15,10 @@ const readAll = async (): Promise<Uint8Array> => {
 }
 
 /** Does what the arguments say; resolves to the exit code. `file` is the one that Node was given. */
-export const start = (args: ReadonlyArray<string>, file: string, version: string): Promise<number> => {
+export const start = async (args: ReadonlyArray<string>, file: string, version: string): Promise<number> => {
   // Node opens a stream when it is looked at, which takes longer than reading the arguments.
   let [out, err]: [Sink?, Sink?] = []
+  let wasInTerminal = false
   const world: World = {
     version,
     platform: process.platform,
@@ -33,13 +34,17 @@ export const start = (args: ReadonlyArray<string>, file: string, version: string
     program: [process.execPath, file],
     routes: HOLDFAST_ROUTES,
     onSignal: (signals, listener) => {
+      if (signals.includes("SIGHUP")) wasInTerminal = isInTerminal()
       for (const signal of signals) process.on(signal, listener)
       return () => {
         for (const signal of signals) process.off(signal, listener)
       }
     },
+    isInTerminal,
     hasNoTerminal,
     exit: (code) => process.exit(code),
   }
-  return run(args, world, commands)
+  const code = await run(args, world, commands)
+  if (wasInTerminal && hasNoTerminal()) endHungUp()
+  return code
 }

@@ -1,5 +1,6 @@
 /** Standard output and standard error as they are. */
 import * as fs from "node:fs"
+import { isatty } from "node:tty"
 import type { Sink } from "./World.js"
 
 /** What may wait for a stuck reader, in bytes. */
@@ -118,6 +119,19 @@ export const hasNoTerminal = (): boolean => {
   } catch {
     return true
   }
+}
+
+/** Whether one of the standard streams is a terminal, and this program is told when that is closed. */
+export const isInTerminal = (): boolean =>
+  [0, 1, 2].some((descriptor) => isatty(descriptor)) && !hasNoTerminal()
+
+/**
+ * Ends a program whose terminal is closed as the signal that said so would have: Node aborts, with a core dump, when it
+ * ends by itself and cannot give the terminal its settings back.
+ */
+export const endHungUp = (): void => {
+  process.removeAllListeners("SIGHUP")
+  process.kill(process.pid, "SIGHUP")
 }
 
 /**

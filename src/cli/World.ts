@@ -39,6 +39,8 @@ export interface World {
   readonly routes: Routes
   /** Calls back at one of these, in place of dying by it, until the returned function is called. */
   readonly onSignal: (signals: ReadonlyArray<NodeJS.Signals>, listener: () => void) => () => void
+  /** Whether one of its standard streams is a terminal, whose end it is told of by HUP. */
+  readonly isInTerminal: () => boolean
   /** Whether it has no terminal, or none any more. */
   readonly hasNoTerminal: () => boolean
   /** Ends the program at once. */

@@ -86,6 +86,7 @@ export const start = (
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
+    isInTerminal: () => columns !== undefined,
     hasNoTerminal: () => true,
     exit: () => {},
   }

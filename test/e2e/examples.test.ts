@@ -34,6 +34,14 @@ describe("the examples", () => {
     expect(second).toContain("known exited 1\nknown exited 4\nknown exited 9\n")
   })
 
+  it("server.ts has a web server as long as it needs one", async () => {
+    const said = await run("server.ts", {})
+    const [, first, second] = /^(\d+) says hello\nhello again, says (\d+)\n$/.exec(said) ?? []
+    expect(first, said).toBeDefined()
+    expect(second).not.toBe(first)
+    for (const pid of [first, second]) expect(() => process.kill(Number(pid), 0)).toThrow("ESRCH")
+  })
+
   it("client.ts asks a daemon", async () => {
     const place = path.join(directory, "daemon")
     const main = path.join(root, "dist/main.js")

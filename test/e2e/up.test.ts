@@ -67,6 +67,8 @@ const inOrder = (text: string, ...parts: ReadonlyArray<string | RegExp>): void =
   }
 }
 
+const python = ["python3", "python"].find((name) => spawnSync(name, ["-c", "import pty"]).status === 0)
+
 describe("up", () => {
   it("brings units up in order, shows what they write, and stops them in reverse at Ctrl-C", async () => {
     const here = newPlace(chain)
@@ -405,8 +407,6 @@ setInterval(() => {
     expect((await up.done).code).toBe(0)
   })
 
-  const python = ["python3", "python"].find((name) => spawnSync(name, ["-c", "import pty"]).status === 0)
-
   it.runIf(python !== undefined)("goes on in a terminal that was stopped, and ends in time", async () => {
     const { file, here } = newNoisy()
     // A terminal that nobody reads is as one that was stopped with Ctrl-S.
@@ -424,6 +424,32 @@ print("ended", os.waitstatus_to_exitcode(status), flush=True)
     await killed(file, 3)
     process.kill(Number(pid), "SIGINT")
     await terminal.out(/ended 0\n/)
+    await terminal.done
+  })
+})
+
+describe("up in a terminal", () => {
+  it.runIf(python !== undefined)("stops its units when the terminal is closed", async () => {
+    const here = newPlace(chain)
+    const script = `
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+said = b""
+while b". ready" not in said.split(b"worker ")[-1]:
+    said += os.read(fd, 65536)
+sys.stdout.write(said.decode())
+sys.stdout.flush()
+os.close(fd)
+_, status = os.waitpid(pid, 0)
+print("ended", os.waitstatus_to_exitcode(status), flush=True)
+`
+    const terminal = here.start(["up"], { command: [python!, "-c", script, process.execPath, main] })
+    const [, pid] = await terminal.out(/db {6}\. ready after \S+ \(pid (\d+)/)
+    // As whoever is hung up ends, and not by an abort of Node.
+    await terminal.out(/ended -1\n/)
+    expect(isAlive(Number(pid))).toBe(false)
     await terminal.done
   })
 })

@@ -23,33 +23,34 @@ export interface Parts {
 }
 
 /** Ends an instance; on a fiber of the supervisor, so that nobody has to wait, and nobody can interrupt it. */
-export const make = (context: UnitContext, supervisor: Scope.Scope, parts: Parts) => {
+export const make = (context: Pick<UnitContext, "tell">, supervisor: Scope.Scope, parts: Parts) => {
   const { generation, life, onGone, scope, stop } = parts
   let isUnderWay = false
+  /** Of whoever was last in more of a hurry; undefined: what the unit says. */
+  let allowed: Duration.Duration | undefined
 
-  const run = (grace: Duration.Duration | undefined) =>
-    Effect.gen(function* () {
-      yield* Fiber.interrupt(life)
-      const survivors = yield* stop(grace)
-      if (survivors.length === 0) {
-        yield* Scope.close(scope, Exit.void)
-        yield* onGone
-      } else {
-        // It may be tried again.
-        isUnderWay = false
-      }
-      context.tell({ _tag: "Gone", generation, survivors })
-    })
+  const run = Effect.gen(function* () {
+    yield* Fiber.interrupt(life)
+    const survivors = yield* stop(allowed)
+    if (survivors.length === 0) {
+      yield* Scope.close(scope, Exit.void)
+      yield* onGone
+    } else {
+      // It may be tried again.
+      isUnderWay = false
+    }
+    context.tell({ _tag: "Gone", generation, survivors })
+  })
 
   return (graceMillis?: number): Effect.Effect<void> =>
     Effect.suspend(() => {
       const grace = graceMillis === undefined ? undefined : Duration.millis(graceMillis)
-      if (isUnderWay) {
-        return grace === undefined
-          ? Effect.void
-          : Effect.asVoid(Effect.forkIn(Effect.uninterruptible(stop(grace)), supervisor))
-      }
+      if (isUnderWay && grace === undefined) return Effect.void
+      const isLess = allowed === undefined || grace === undefined || Duration.lessThan(grace, allowed)
+      if (!isUnderWay || isLess) allowed = grace
+      // What is only just coming to life has nothing to be hastened yet: then the first one will see.
+      const step = isUnderWay ? stop(grace) : run
       isUnderWay = true
-      return Effect.asVoid(Effect.forkIn(Effect.uninterruptible(run(grace)), supervisor))
+      return Effect.asVoid(Effect.forkIn(Effect.uninterruptible(step), supervisor))
     })
 }

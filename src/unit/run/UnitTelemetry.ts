@@ -18,7 +18,7 @@ interface Details {
 const levelOf = (to: StateName) =>
   to === "failed"
     ? Effect.logError
-    : to === "degraded" || to === "backoff" || to === "blocked"
+    : to === "degraded" || to === "backoff"
       ? Effect.logWarning
       : Effect.logInfo
 
