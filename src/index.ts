@@ -1,7 +1,8 @@
 /**
  * Holdfast, the library: one namespace per module, from the ground up. Each is also a subpath of its own, such as
  * `holdfast/process/ProcessSpawner`. What is not named here, and in the `exports` of package.json, is internal. Two
- * load native code and are subpaths only: `holdfast/job/SqliteJobStore` and `holdfast/job/StoreLock`.
+ * load native code and are subpaths only: `holdfast/job/SqliteJobStore` and `holdfast/job/StoreLock`; so is
+ * `holdfast/testing`, for tests of programs that use it.
  */
 export * as ExitStatus from "./process/ExitStatus.js"
 export * as InvalidSpec from "./process/InvalidSpec.js"

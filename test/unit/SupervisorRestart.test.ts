@@ -457,6 +457,29 @@ describe("exit classes", () => {
   )
 })
 
+describe("a oneshot", () => {
+  it.effect(
+    "that fails is tried again, and has succeeded when it has; that is not the end of its counting",
+    () =>
+      Effect.gen(function* () {
+        const waiter = yield* start("a")
+        yield* adjust("100 millis")
+        const [status] = yield* Fiber.join(waiter)
+        assert.deepStrictEqual(
+          [status?.state, status?.end, status?.generation, status?.failures, status?.restarts],
+          ["exited", { code: 0 }, 3, 0, 2],
+        )
+      }).pipe(
+        withUnits({
+          units: {
+            a: { kind: "oneshot", command: ["run"], restart: { backoff: { jitter: false } } },
+          },
+          processes: Testing.inTurn(Testing.exits(1), Testing.exits("SIGSEGV"), Testing.exits(0)),
+        }),
+      ),
+  )
+})
+
 describe("the first restart", () => {
   it.effect("comes at once, with no time in between", () =>
     Effect.gen(function* () {

@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import type * as Plan from "../../src/unit/Plan.js"
+import * as Ending from "../../src/unit/run/Ending.js"
 import * as Supervisor from "../../src/unit/Supervisor.js"
 import type { Service } from "../../src/unit/SupervisorService.js"
 import type { StateName } from "../../src/unit/UnitStatus.js"
@@ -230,6 +231,35 @@ describe("a stop", () => {
       assert.strictEqual((yield* memory).processes().length, 2)
       yield* neverTwice
     }).pipe(withUnits({ units: { a: unit() }, processes: Testing.runs({ children: [ignores] }) })),
+  )
+})
+
+describe("the end of an instance that is only just coming to life", () => {
+  it.effect("is hastened by whoever has less time, though there is nothing to signal yet", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const told: Array<unknown> = []
+      const graces: Array<number | undefined> = []
+      // A spawn that has begun cannot be given up.
+      const life = yield* Effect.forkIn(Effect.uninterruptible(Effect.sleep("1 second")), scope)
+      const end = Ending.make({ tell: (event) => void told.push(event) }, scope, {
+        generation: 1,
+        life,
+        scope: yield* Scope.make(),
+        stop: (grace) =>
+          Effect.sync(() => {
+            graces.push(grace && Duration.toMillis(grace))
+            return []
+          }),
+        onGone: Effect.void,
+      })
+      yield* end()
+      yield* settle
+      yield* end(500)
+      yield* adjust("1 second")
+      assert.deepStrictEqual(told, [{ _tag: "Gone", generation: 1, survivors: [] }])
+      assert.strictEqual(graces.at(-1), 500)
+    }),
   )
 })
 

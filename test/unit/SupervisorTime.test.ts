@@ -278,7 +278,7 @@ describe("a thousand units", () => {
           }
         }
       }).pipe(withUnits({ units })),
-    60_000,
+    120_000,
   )
 })
 
