@@ -37,7 +37,7 @@ export const make = (
 
     const version: Effect.Effect<string | undefined, ServerError> = Effect.gen(function* () {
       if (spec.version === undefined) return undefined
-      const read = ServerCheck.readVersion(spec.version, probe, target)
+      const read = ServerCheck.readVersion(spec.version, ServerCheck.lasting(probe) ?? probe, target)
       const found = yield* expectedVersion === undefined
         ? Effect.orElseSucceed(read, () => undefined)
         : Effect.mapError(read, (reason) => unavailable(`Its version cannot be told: ${reason}`))

@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as HttpProbe from "../probe/HttpProbe.js"
 import type { ForeignServer, PortInUse } from "../probe/Occupied.js"
 import { PortHolders } from "../probe/PortHolder.js"
@@ -62,7 +63,11 @@ export const make = (
     const versionAt = (baseUrl: string, port: number): Effect.Effect<string | undefined, ServerError> =>
       Effect.gen(function* () {
         if (spec.version === undefined || typeof spec.version === "string") return fixedVersion
-        const read = ServerCheck.readVersion(spec.version, probe, targetAt(port))
+        const read = ServerCheck.readVersion(
+          spec.version,
+          ServerCheck.lasting(probe) ?? probe,
+          targetAt(port),
+        )
         const found = yield* expectedVersion === undefined
           ? Effect.orElseSucceed(read, () => undefined)
           : Effect.mapError(
@@ -175,6 +180,14 @@ export const make = (
       backoff: options.backoff,
     })
 
+    if (spec.restart.policy !== "never") {
+      // What its unit has restarted is the handle's again, so that it is looked after as any other.
+      const join = Effect.flatMap(handle.state, ({ _tag, activity }) =>
+        _tag !== "Ready" && activity === "idle" ? Effect.fork(Effect.ignore(handle.acquire)) : Effect.void,
+      )
+      yield* Effect.forkScoped(Stream.runForEach(unit.ups, () => join))
+    }
+
     const foreign = Effect.map(handle.state, (state) =>
       (state._tag === "Ready" || state._tag === "Failed") && state.mode === "external" ? adopted : undefined,
     )
@@ -212,7 +225,12 @@ export const make = (
         case "starting":
         case "blocked":
         case "backoff":
-          return new ServerStatus({ ...about, ...given({ pid, launchedAt, reason }), state: "Starting" })
+          // The launch time is that of the one before as long as there is no process.
+          return new ServerStatus({
+            ...about,
+            ...given({ reason, pid, launchedAt: pid && launchedAt }),
+            state: "Starting",
+          })
         case "stopping":
           return new ServerStatus({ ...about, ...given({ pid, launchedAt, reason }), state: "Stopping" })
         case "inactive":

@@ -28,7 +28,6 @@ import * as ManagedServer from "./ManagedServer.js"
 import type { ServerError } from "./ServerError.js"
 import type { Options, Server } from "./ServerService.js"
 import type * as ServerSpec from "./ServerSpec.js"
-import type { ServerInfo } from "./ServerStatus.js"
 
 export * from "./ServerError.js"
 export type { Options, Server, ServerDown } from "./ServerService.js"
@@ -80,12 +79,12 @@ const under =
  * server is acquired, and so started or replaced where that is needed; until the head of the answer is there it counts as
  * in use (see `Handle.hold`). For an answer that goes on for long, such as an event stream, hold it yourself.
  */
-export const client = <E, R>(
-  handle: Handle<ServerInfo, ServerError>,
+export const client = <E, R, E2 = ServerError>(
+  handle: Pick<Handle<{ readonly baseUrl: string }, E2>, "use">,
   over: HttpClient.HttpClient.With<E, R>,
-): HttpClient.HttpClient.With<E | AcquireError<ServerError>, R> =>
+): HttpClient.HttpClient.With<E | AcquireError<E2>, R> =>
   HttpClient.makeWith(
-    (asked: Effect.Effect<HttpClientRequest.HttpClientRequest, E | AcquireError<ServerError>, R>) =>
+    (asked: Effect.Effect<HttpClientRequest.HttpClientRequest, E | AcquireError<E2>, R>) =>
       Effect.flatMap(asked, (request) =>
         handle.use(({ baseUrl }) => over.execute(HttpClientRequest.updateUrl(request, under(baseUrl)))),
       ),
@@ -93,10 +92,10 @@ export const client = <E, R>(
   )
 
 /** As {@link client}, over the `HttpClient` of the context. */
-export const httpClient = (
-  server: Pick<Server, "handle">,
-): Effect.Effect<
-  HttpClient.HttpClient.With<HttpClientError.HttpClientError | AcquireError<ServerError>>,
+export const httpClient = <E = ServerError>(server: {
+  readonly handle: Pick<Handle<{ readonly baseUrl: string }, E>, "use">
+}): Effect.Effect<
+  HttpClient.HttpClient.With<HttpClientError.HttpClientError | AcquireError<E>>,
   never,
   HttpClient.HttpClient
 > => Effect.map(HttpClient.HttpClient, (over) => client(server.handle, over))

@@ -4,7 +4,7 @@ import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import type * as Check from "../probe/Check.js"
 import * as HttpProbe from "../probe/HttpProbe.js"
-import * as KeptHttp from "../probe/KeptHttp.js"
+import * as HttpExchange from "../probe/HttpExchange.js"
 import * as ProbePlan from "../probe/ProbePlan.js"
 import type { ProbeFailure } from "../probe/ProbeResult.js"
 import { Prober } from "../probe/Prober.js"
@@ -30,7 +30,9 @@ export const lasting = (probe: ProbeSpec.Probe): ProbeSpec.Probe | undefined => 
   }
   if (probe.all === undefined) return probe
   const [first, ...rest] = probe.all.flatMap((part) => lasting(part) ?? [])
-  return first === undefined ? undefined : { all: [first, ...rest] }
+  if (first === undefined) return undefined
+  // One part alone can be asked over a connection that is kept.
+  return rest.length === 0 ? first : { all: [first, ...rest] }
 }
 
 /** As {@link lasting}, with times and thresholds. */
@@ -92,7 +94,7 @@ export const readVersion = (
   if (plan.right._tag !== "Http") return Effect.dieMessage("an http probe has an http plan")
   const http1 = plan.right
   return Effect.async<HttpProbe.Answer | undefined>((resume) => {
-    const cancel = KeptHttp.exchange(http1, { cap: documentCap }, (answer) => resume(Effect.succeed(answer)))
+    const cancel = HttpExchange.start(http1, { cap: documentCap }, (answer) => resume(Effect.succeed(answer)))
     return Effect.sync(cancel)
   }).pipe(
     Effect.timeoutTo({ duration: patience, onSuccess: (answer) => answer, onTimeout: () => undefined }),

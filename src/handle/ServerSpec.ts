@@ -106,8 +106,8 @@ export const Managed = Schema.Struct({
   /** What else takes it out of service, beside the next acquire: a liveness probe, as of any unit, asked once it is ready. */
   liveness: Schema.optional(Check.Check),
   /**
-   * Whether it is restarted at once when it has crashed, rather than when somebody asks for it. Default `never`: the next
-   * acquire starts it.
+   * Whether it is restarted at once when it has crashed, rather than when somebody asks for it. Whoever asks meanwhile
+   * waits for that, as long as a start may take. Default `never`: the next acquire starts it.
    */
   restart: Schema.optionalWith(RestartPolicy, { default: () => Schema.decodeSync(RestartPolicy)("never") }),
   /**

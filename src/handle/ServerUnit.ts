@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { UnitLog } from "../output/UnitLog.js"
 import { InvalidSpec } from "../process/InvalidSpec.js"
 import type { Process } from "../process/Process.js"
@@ -49,6 +50,8 @@ export interface ServerUnit {
   readonly stop: Effect.Effect<void, Supervisor.UnitNotStopped>
   /** Why a life is over, if it is. */
   readonly whyOver: (life: Life) => string | undefined
+  /** Each time that it has come up, by whomever it was started. */
+  readonly ups: Stream.Stream<unknown>
   /** The pid of the latest life that was told to be out of service. */
   readonly lastDown: () => { readonly generation: number; readonly pid: number | undefined }
   readonly log: UnitLog
@@ -273,6 +276,7 @@ export const make = (
       start,
       stop,
       whyOver,
+      ups: Stream.filter(supervisor.changes, ({ from, to }) => from === "starting" && to === "ready"),
       lastDown: () => over,
       log,
     }

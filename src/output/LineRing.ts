@@ -17,11 +17,6 @@ export interface Run extends Stretch {
 /** The number of the last line of a run. */
 export const lastOf = (run: Run): number => run.first + run.lines - 1
 
-/** Lets go of runs that were taken. */
-export const release = (runs: Iterable<Run>): void => {
-  for (const { slab } of runs) letGo(slab)
-}
-
 /** How much is kept. */
 export interface Limits {
   /** So many of the last lines in any case. */
@@ -31,6 +26,13 @@ export interface Limits {
   /** Lines that were not taken yet, of so many bytes; 0 when nobody takes any. */
   readonly pendingBytes: number
 }
+
+/** What was not taken yet, or is not released, of all rings of the program, in bytes. */
+let waiting = 0
+
+/** When more than this waits altogether, in bytes, each ring keeps no more of it than the least. */
+const mostWaiting = 67_108_864
+const leastPending = 65_536
 
 /** A run does not grow beyond this, in bytes. */
 const mostRunBytes = 65_536
@@ -68,7 +70,7 @@ export class LineRing {
   private taken: number
   /** How much there is to take, in bytes. */
   pending = 0
-  private waiting: Array<() => void> = []
+  private listeners: Array<() => void> = []
 
   constructor(
     /** The number of the latest line; 0 before the first one. */
@@ -99,6 +101,7 @@ export class LineRing {
     this.lines += lines
     this.bytes += length
     this.pending += length
+    if (this.limits.pendingBytes > 0) waiting += length
     const { at, continued, generation, stream } = origin
     const run = this.runs.at(-1)
     if (
@@ -125,7 +128,7 @@ export class LineRing {
 
   /**
    * Takes the oldest runs that were not taken, of about so many bytes; there may be lines missing before them. They are
-   * to be let go with {@link release}.
+   * to be given to {@link release}.
    */
   take(bytes: number): Array<Run> {
     const taken: Array<Run> = []
@@ -140,6 +143,21 @@ export class LineRing {
     this.pending -= size
     this.trim()
     return taken
+  }
+
+  /** What was taken is not needed any more. */
+  release(runs: Iterable<Run>): void {
+    for (const { end, slab, start } of runs) {
+      waiting -= end - start
+      letGo(slab)
+    }
+  }
+
+  /** Nobody will take anything any more. */
+  giveUp(): void {
+    if (this.limits.pendingBytes > 0) waiting -= this.pending
+    this.pending = 0
+    this.taken = this.last
   }
 
   /** Lines from the one after `after` on that are held here: so many, and of about so many bytes, at most. */
@@ -175,9 +193,9 @@ export class LineRing {
 
   /** Calls `listener` once, when a line has come or none will come any more. Gives what takes that back. */
   onNews(listener: () => void): () => void {
-    this.waiting.push(listener)
+    this.listeners.push(listener)
     return () => {
-      this.waiting = this.waiting.filter((other) => other !== listener)
+      this.listeners = this.listeners.filter((other) => other !== listener)
     }
   }
 
@@ -198,9 +216,9 @@ export class LineRing {
   }
 
   private wake(): void {
-    if (this.waiting.length === 0) return
-    const woken = this.waiting
-    this.waiting = []
+    if (this.listeners.length === 0) return
+    const woken = this.listeners
+    this.listeners = []
     for (const listener of woken) listener()
   }
 
@@ -216,19 +234,27 @@ export class LineRing {
     return low
   }
 
+  /** Whether there is room for all that was not taken yet. */
+  private mayWait(): boolean {
+    return (
+      this.pending <= this.limits.pendingBytes && (waiting <= mostWaiting || this.pending <= leastPending)
+    )
+  }
+
   private trim(): void {
-    const { followedBytes, lines, pendingBytes } = this.limits
+    const { followedBytes, lines } = this.limits
     while (this.head < this.runs.length) {
       const oldest = this.runs[this.head]!
       const size = oldest.end - oldest.start
       const isPending = oldest.first > this.taken
       if (this.lines - oldest.lines < lines) break
       if (this.followers > 0 && this.bytes - size < followedBytes) break
-      if (isPending && this.pending <= pendingBytes) break
+      if (isPending && this.mayWait()) break
       this.lines -= oldest.lines
       this.bytes -= size
       if (isPending) {
         this.pending -= size
+        if (this.limits.pendingBytes > 0) waiting -= size
         this.taken = lastOf(oldest)
       }
       letGo(oldest.slab)

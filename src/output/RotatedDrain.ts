@@ -6,8 +6,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Runtime from "effect/Runtime"
-import { type LineRing, release, type Run } from "./LineRing.js"
+import type { LineRing, Run } from "./LineRing.js"
 import type { Stretch } from "./LogLine.js"
+import type { OutputBrake } from "./OutputBrake.js"
 import type { RotatedWriter } from "./RotatedWriter.js"
 
 /** How often writing is tried again where it fails. */
@@ -47,6 +48,7 @@ export class RotatedDrain {
     private readonly directory: string,
     private readonly ring: LineRing,
     private readonly writer: RotatedWriter,
+    private readonly brake: OutputBrake,
     private readonly runtime: Runtime.Runtime<never>,
   ) {}
 
@@ -57,6 +59,7 @@ export class RotatedDrain {
 
   /** There is something to write. */
   start(): void {
+    this.brake.look(this.ring.pending, this.isFailing)
     this.onNews?.()
     if (this.isRunning || this.isBroken) return
     this.isRunning = true
@@ -91,6 +94,7 @@ export class RotatedDrain {
       )
       const fiber = yield* Effect.forkDaemon(end)
       yield* Effect.timeoutOption(Effect.interruptible(Fiber.join(fiber)), closeWithin)
+      this.brake.release()
     })
   }
 
@@ -100,6 +104,7 @@ export class RotatedDrain {
         while (this.lines.length > 0 || this.ring.pending > 0) {
           if (this.lines.length === 0) yield* this.wait(gatherFor, this.isEnough)
           const isWritten = yield* this.write()
+          this.brake.look(this.ring.pending, this.isFailing)
           this.tell()
           if (isWritten) continue
           if (this.isClosing) return this.stop()
@@ -126,8 +131,16 @@ export class RotatedDrain {
 
   /** Nothing may come between the look that there is nothing to do and this. */
   private stop(): void {
+    this.letGo()
+    if (this.isClosing || this.isBroken) this.ring.giveUp()
     this.isRunning = false
     this.tell()
+  }
+
+  private letGo(): void {
+    this.ring.release(this.held)
+    this.held = []
+    this.lines = []
   }
 
   private stopped(): Effect.Effect<void> {
@@ -147,10 +160,7 @@ export class RotatedDrain {
         this.lines = [...this.held]
       }
       yield* this.writer.write(this.lines, this.ring.last)
-      if (this.lines.length === 0) {
-        release(this.held)
-        this.held = []
-      }
+      if (this.lines.length === 0) this.letGo()
       this.isFailing = false
       return true
     }).pipe(

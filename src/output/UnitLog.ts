@@ -2,9 +2,9 @@
  * The output of one unit, over all its lives: a ring of its last lines in memory, files that are rotated, and any number
  * of followers. Every line has a number, so that whoever misses some is told how many.
  *
- * Whoever writes waits for nobody. Bytes are taken per chunk and cut into lines when somebody reads. While the disk takes
- * nothing, up to 4 MiB of output wait for it in memory; beyond that the oldest of it is left out of the files, which then say
- * how many lines are missing. A follower costs nothing but its place; what it has not seen yet it reads from memory, or
+ * Bytes are taken per chunk and cut into lines when somebody reads. While the disk takes nothing, up to 4 MiB of output wait
+ * for it in memory (64 MiB in the whole program); beyond that the oldest of it is left out of the files, which then say how
+ * many lines are missing. A follower costs nothing but its place; what it has not seen yet it reads from memory, or
  * else from the files.
  */
 import * as Effect from "effect/Effect"
@@ -15,6 +15,7 @@ import type { ProcessOutput } from "../process/ProcessOutput.js"
 import * as Tracing from "../process/Tracing.js"
 import { LineRing } from "./LineRing.js"
 import { type LogGap, type LogLine, type Stream as Source, streams } from "./LogLine.js"
+import { OutputBrake } from "./OutputBrake.js"
 import { RotatedDrain } from "./RotatedDrain.js"
 import * as RotatedFiles from "./RotatedFiles.js"
 import { RotatedReader } from "./RotatedReader.js"
@@ -50,6 +51,10 @@ export interface UnitLog {
   /**
    * Takes everything that a process writes from now on, as the output of a generation; to be called before the spawn.
    * What is returned ends that; so does the end of the output. A last line without an end then is a line.
+   *
+   * Where the hub was made with `whenFull: "block"`, a process that writes faster than the disk does waits for it, a
+   * quarter of a second at a time at most, before anything is left out of the files. (Its `stream` must not be used by
+   * anybody then who does not want to hold up the process.)
    */
   readonly attach: (output: ProcessOutput, generation: number) => () => void
   /** Adds what is no process's output: the lines of a text, whose last one needs no end. */
@@ -89,6 +94,9 @@ const followedBytes = 1_048_576
 
 /** So much waits for the disk at most, in bytes. */
 const pendingBytes = 4_194_304
+
+/** A process waits from the first of these on, until the second one. */
+const brakeLimits = { high: pendingBytes / 2, low: pendingBytes / 8 }
 
 /** The generation of what belongs to none. */
 const noGeneration = 0
@@ -160,6 +168,7 @@ export const make = ({
     const runtime = yield* Effect.runtime()
     const found = directory === undefined ? undefined : yield* find(directory)
     const unused = new UnusedNumbers()
+    const brake = new OutputBrake(brakeLimits)
     const last = found === undefined ? 0 : Math.max(found.last, found.reserved)
     let drain: RotatedDrain | undefined
     let files: UnitLogReader.Files | undefined
@@ -173,7 +182,7 @@ export const make = ({
       unused.add(last + 1, last - found.last)
       const limits = { maxSize, maxFiles: Math.max(1, maxFiles) }
       const writer = new RotatedWriter(directory, limits, segments, end, found.last, last - found.last)
-      drain = new RotatedDrain(directory, ring, writer, runtime)
+      drain = new RotatedDrain(directory, ring, writer, brake, runtime)
       files = { reader: new RotatedReader(writer, unused), drain, first: () => segments[0]?.first }
     }
     const reader = new UnitLogReader.UnitLogReader(ring, files, unused)
@@ -193,10 +202,12 @@ export const make = ({
       const end = (): void => {
         if (!attached.delete(end)) return
         unsubscribe()
+        brake.remove(output)
         stdout.flush()
         stderr.flush()
       }
       attached.add(end)
+      brake.add(output)
       unsubscribe = output.subscribe(
         ({ bytes, source }) => (source === "stdout" ? stdout : stderr).push(bytes),
         end,

@@ -3,17 +3,19 @@
  * costs no more than a request. A pass counts; all else is asked once more, over a connection of its own. Where many ask
  * at once, one question serves all who came before it was put.
  */
-import { Agent, type IncomingMessage, request } from "node:http"
-import { Agent as TlsAgent, request as requestTls } from "node:https"
-import { isIP, type LookupFunction } from "node:net"
+import { Agent } from "node:http"
+import { Agent as TlsAgent } from "node:https"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { isAddress, type Resolve } from "./AddressResolver.js"
+import * as HttpExchange from "./HttpExchange.js"
 import * as HttpProbe from "./HttpProbe.js"
 import type { HttpPlan } from "./ProbePlan.js"
 import { type Passed, ProbeFailure } from "./ProbeResult.js"
+
+export { start as exchange } from "./HttpExchange.js"
 
 /** So many questions are put at the same time, each over its own connection. */
 const atOnce = 8
@@ -26,99 +28,6 @@ const keptHeaders = ({ headers, spec }: HttpPlan): HttpPlan["headers"] =>
   Object.keys(spec.headers).some((name) => name.toLowerCase() === "connection")
     ? headers
     : { ...headers, Connection: "keep-alive" }
-
-/** A resolver as Node's sockets want it, which try each address by themselves. */
-const lookupBy =
-  (resolve: Resolve): LookupFunction =>
-  (host, options, done) =>
-    Effect.runCallback(resolve(host), {
-      onExit: (exit) => {
-        const addresses = Exit.isSuccess(exit) ? exit.value : []
-        const [first] = addresses
-        if (first === undefined)
-          done(Object.assign(new Error(`no address for ${host}`), { code: "ENOTFOUND" }), "")
-        else if (options.all === true)
-          done(
-            null,
-            addresses.map((address) => ({ address, family: isIP(address) })),
-          )
-        else done(null, first, isIP(first))
-      },
-    })
-
-/** How to ask. */
-export interface ExchangeOptions {
-  /** Whose connections are used; default one of its own. */
-  readonly agent?: Agent | undefined
-  readonly headers?: HttpPlan["headers"]
-  /** Answers for names. Default: the system. */
-  readonly resolve?: Resolve | undefined
-  /** So many bytes of the body are read at most. */
-  readonly cap: number
-}
-
-/**
- * One request, its answer read to the end or the cap. Calls `done` once, without an answer when there was none that was
- * complete; returns what cancels it, after which `done` is not called.
- */
-export const exchange = (
-  plan: HttpPlan,
-  { agent, cap, headers = plan.headers, resolve }: ExchangeOptions,
-  done: (answer: HttpProbe.Answer | undefined) => void,
-): (() => void) => {
-  const { host, path, port, spec, tls } = plan
-  let isOver = false
-  const settle = (answer: HttpProbe.Answer | undefined): void => {
-    if (isOver) return
-    isOver = true
-    done(answer)
-  }
-  const outgoing = (tls ? requestTls : request)({
-    agent: agent ?? false,
-    host,
-    port,
-    path,
-    method: spec.method,
-    headers,
-    setHost: false,
-    ...(resolve !== undefined && !isAddress(host) && { lookup: lookupBy(resolve) }),
-    ...(tls && { rejectUnauthorized: spec.verifyCertificate, ...(!isAddress(host) && { servername: host }) }),
-  })
-  outgoing.on("error", () => settle(undefined))
-  outgoing.on("response", (response) => {
-    const chunks: Array<Uint8Array> = []
-    let size = 0
-    response.on("error", () => settle(undefined))
-    response.on("data", (chunk: Uint8Array) => {
-      size += chunk.length
-      if (size <= cap) return void chunks.push(chunk)
-      settle(answerOf(response, chunks, true))
-      response.destroy()
-    })
-    response.on("end", () => settle(answerOf(response, chunks, false)))
-  })
-  outgoing.on("upgrade", (response, socket) => {
-    settle(answerOf(response, [], false))
-    socket.destroy()
-  })
-  outgoing.end()
-  return () => {
-    isOver = true
-    outgoing.destroy()
-  }
-}
-
-const answerOf = (
-  response: IncomingMessage,
-  chunks: ReadonlyArray<Uint8Array>,
-  truncated: boolean,
-): HttpProbe.Answer => ({
-  status: response.statusCode ?? 0,
-  statusText: response.statusMessage ?? "",
-  headers: response.headers,
-  body: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks),
-  truncated,
-})
 
 const late = ({ subject }: HttpPlan, timeout: number): ProbeFailure =>
   new ProbeFailure({
@@ -163,7 +72,7 @@ class Question {
   constructor(
     private readonly means: Means,
     readonly askers: Set<Asker>,
-    options: ExchangeOptions,
+    options: HttpExchange.Options,
     private readonly onEnd: () => void,
   ) {
     const { plan, timeout } = means
@@ -171,7 +80,7 @@ class Question {
     const isOne = isAddress(plan.host)
     const askAnew = (): void => this.askAnew(Math.max(1, timeout - (performance.now() - start)))
     let turn: NodeJS.Immediate | undefined
-    const stop = exchange(plan, options, (answer) => {
+    const stop = HttpExchange.start(plan, options, (answer) => {
       forget()
       if (answer !== undefined && HttpProbe.judge(plan.spec, answer).passed) this.settle(Exit.void)
       else askAnew()
@@ -226,7 +135,7 @@ class Questions {
   private readonly running = new Set<Question>()
   /** Those who came when enough was asked already. */
   private waiting = new Set<Asker>()
-  private readonly options: ExchangeOptions
+  private readonly options: HttpExchange.Options
   private readonly agent: Agent
   private isClosed = false
 

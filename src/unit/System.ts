@@ -465,8 +465,9 @@ export const exchange = (next: System, world: World, changed: ReadonlySet<string
     const state = HashMap.get(world.states, name)
     if (state._tag === "None") return initial("manual")
     if (!changed.has(name)) return state.value
-    const { desired, generation, live, restarts } = state.value
-    return { ...initial(desired, generation), restarts, live }
+    // Generations and tokens go on: what comes late from before must not hit what comes after.
+    const { desired, generation, live, restarts, token } = state.value
+    return { ...initial(desired, generation), restarts, live, token }
   }
   return {
     states: HashMap.fromIterable(next.graph.order.map((name) => [name, keep(name)] as const)),

@@ -187,14 +187,11 @@ const settleEnd = (draft: Draft, end: End): void => {
 const settle = (draft: Draft, cause: StopCause, queued: boolean): void => {
   const { state, traits } = draft
   state.live = false
-  if (cause === "shutdown" || state.closed) {
-    state.phase = inactive
-    return
-  }
   if (queued) return beginAnew(draft)
   const { end, failure } = state
   switch (cause) {
     case "stop":
+    case "shutdown":
       state.phase = inactive
       return
     case "restart":
@@ -448,7 +445,6 @@ const table: { readonly [P in Phase["_tag"]]: Row<P> } = {
 
   Stopping: {
     Start: (draft, _event, phase) => {
-      if (phase.cause === "shutdown") return
       wantUp(draft)
       draft.state.phase = { ...phase, queued: true }
     },

@@ -1,4 +1,7 @@
 /** The life of a managed server after its start: crashes, hangs, restarts by itself, idleness, its end. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { assert, describe } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -149,23 +152,40 @@ describe("a managed server that crashes", () => {
 describe("a managed server that restarts by itself", () => {
   const selfish = { restart: "on-failure" } as const
 
-  live("is back without anybody asking; the handle joins it, and the old snapshot stays readable", () =>
+  live("is back without anybody asking, and the handle has it; the old snapshot stays readable", () =>
     Effect.gen(function* () {
       const down = signal<unknown>()
       const server = yield* managed(selfish, { onDown: down.tell })
+      const changes = yield* states(server)
       const one = yield* server.handle.acquire
       const copy = { ...one }
       yield* kill(one.pid, "SIGKILL")
       yield* down.first
       assert.strictEqual((yield* server.handle.state)._tag, "Stale")
-      const back = yield* until(server.status, ({ state }) => state === "Ready")
-      assert.notStrictEqual(back.pid, one.pid)
+      const back = yield* until(server.handle.state, ({ _tag }) => _tag === "Ready")
       const two = yield* server.handle.acquire
-      assert.deepStrictEqual([two.pid, two.baseUrl], [back.pid, back.baseUrl])
+      assert.isTrue(back._tag === "Ready" && back.snapshot === two)
+      assert.notStrictEqual(two.pid, one.pid)
       assert.deepStrictEqual({ ...one }, copy)
       assert.deepStrictEqual(yield* processes, [two.pid!])
+      assert.strictEqual((yield* server.status).pid, two.pid)
       assert.strictEqual(yield* starts, 2)
-      assert.strictEqual(yield* server.handle.acquire, two)
+      yield* eventually("it is told", () => changes.length >= 3)
+      assert.deepStrictEqual(changes, ["Ready", "Stale", "Ready"])
+    }),
+  )
+
+  live("is stopped when nobody uses it, as any other", () =>
+    Effect.gen(function* () {
+      const down = signal<unknown>()
+      const server = yield* managed(selfish, { onDown: down.tell, idleTimeout: "300 millis" })
+      const one = yield* server.handle.acquire
+      yield* kill(one.pid, "SIGKILL")
+      yield* down.first
+      yield* until(server.status, ({ pid, state }) => state === "Ready" && pid !== one.pid)
+      yield* until(server.status, ({ state }) => state === "Stopped")
+      assert.deepStrictEqual(yield* processes, [])
+      assert.strictEqual(yield* starts, 2)
     }),
   )
 
@@ -190,18 +210,25 @@ describe("a managed server that restarts by itself", () => {
     }),
   )
 
-  live("is stopped by a stop, also when the handle has not joined it", () =>
+  live("is stopped by a stop, at whatever point of its restart", () =>
     Effect.gen(function* () {
-      const down = signal<unknown>()
-      const server = yield* managed(selfish, { onDown: down.tell })
-      const one = yield* server.handle.acquire
-      yield* kill(one.pid, "SIGKILL")
-      yield* down.first
-      yield* until(server.status, ({ state }) => state === "Ready")
-      assert.strictEqual((yield* server.handle.state)._tag, "Stale")
-      assert.strictEqual((yield* server.stop).state, "Stopped")
-      assert.deepStrictEqual(yield* processes, [])
-      assert.strictEqual(yield* starts, 2)
+      for (let turns = 0; turns < 8; turns++) {
+        const down = signal<unknown>()
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const server = yield* managed(selfish, { onDown: down.tell })
+            const one = yield* server.handle.acquire
+            yield* kill(one.pid, "SIGKILL")
+            yield* down.first
+            yield* Effect.sleep(turns * 30)
+            assert.strictEqual((yield* server.stop).state, "Stopped")
+            assert.deepStrictEqual(yield* processes, [])
+            yield* Effect.sleep("50 millis")
+            assert.strictEqual((yield* server.status).state, "Stopped")
+            assert.deepStrictEqual(yield* processes, [])
+          }),
+        )
+      }
     }),
   )
 
@@ -386,6 +413,33 @@ describe("the end of a managed server", () => {
       const two = yield* server.handle.acquire
       assert.strictEqual(two.baseUrl, one.baseUrl)
       assert.notStrictEqual(two.pid, one.pid)
+    }),
+  )
+
+  live("leaves its output under the root, where other servers may have theirs", () =>
+    Effect.gen(function* () {
+      const root = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "holdfast-servers-"))),
+        (root) => Effect.sync(() => rmSync(root, { recursive: true, force: true })),
+      )
+      const command = program(`console.log("hello"); serve((_, response) => response.end("ok"))`)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const one = yield* managed({ name: "one", command }, { root })
+          yield* one.handle.acquire
+          const two = yield* managed({ name: "two", command }, { root })
+          yield* two.handle.acquire
+          assert.strictEqual((yield* processes).length, 2)
+          assert.strictEqual((yield* one.status).state, "Ready")
+        }),
+      )
+      for (const name of ["one", "two"]) {
+        const directory = join(root, "units", name, "logs")
+        const text = readdirSync(directory)
+          .map((file) => readFileSync(join(directory, file), "latin1"))
+          .join("")
+        assert.include(text, "hello")
+      }
     }),
   )
 })

@@ -119,7 +119,7 @@ describe("the status of a managed server", () => {
           version: "2",
         }
         const read = Effect.map(server.status, (status) => {
-          const { reason, ...rest } = facts(status)
+          const { reason: _, ...rest } = facts(status)
           return rest
         })
         // What is left of its group is being stopped first.
@@ -161,6 +161,32 @@ describe("the status of a managed server", () => {
     }),
   )
 
+  live(
+    "is Stopped, and says why, after its liveness probe has failed: it has not ended by itself, either",
+    () =>
+      Effect.gen(function* () {
+        const down = signal<Server.ServerDown>()
+        const server = yield* managed(
+          {
+            command: fragile,
+            probe: { tcp: {} },
+            liveness: { http: { path: "/" }, period: "20ms", timeout: "2s", failureThreshold: 1 },
+          },
+          { onDown: down.tell },
+        )
+        const { baseUrl } = yield* server.start
+        yield* ask(baseUrl!, "/break")
+        assert.match(
+          (yield* down.first).reason,
+          /^its liveness probe failed 1 times? in a row\. GET .* answered 500/,
+        )
+        const status = yield* until(server.status, ({ state }) => state === "Stopped")
+        assert.deepStrictEqual([status.pid, status.end], [undefined, undefined])
+        assert.include(status.reason, "Its liveness probe failed")
+        assert.strictEqual((yield* server.handle.state)._tag, "Stale")
+      }),
+  )
+
   live("is Stopped, and says why, when its program is not there", () =>
     Effect.gen(function* () {
       const server = yield* managed({ command: ["holdfast-no-such-program"] })
@@ -200,7 +226,7 @@ describe("stop", () => {
   live("does nothing where nothing was started", () =>
     Effect.gen(function* () {
       const server = yield* managed({ version: "1" })
-      const { launcher, ...status } = facts(yield* server.stop)
+      const { launcher: _, ...status } = facts(yield* server.stop)
       assert.deepStrictEqual(status, { state: "Stopped", version: "1" })
       assert.strictEqual(yield* starts, 0)
     }),
@@ -211,7 +237,7 @@ describe("stop", () => {
       const down = signal<Server.ServerDown>()
       const server = yield* managed({ command: fragile, version }, { onDown: down.tell })
       const { launchedAt, pid } = yield* server.start
-      const { launcher, ...stopped } = facts(yield* server.stop)
+      const { launcher: _, ...stopped } = facts(yield* server.stop)
       assert.deepStrictEqual(stopped, { state: "Stopped", pid: pid!, launchedAt: launchedAt!, version: "2" })
       assert.isFalse(isAlive(pid!))
       assert.strictEqual((yield* server.handle.state)._tag, "Empty")

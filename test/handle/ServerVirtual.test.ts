@@ -167,7 +167,7 @@ describe("a managed server in memory", () => {
 
 describe("a managed server in memory that restarts by itself", () => {
   virtual(
-    "comes back after the delays of its policy, also when the handle has let go of it",
+    "comes back after the delays of its policy, and the handle has it again each time",
     {
       processes: Testing.inTurn(
         Testing.exits(1, { after: "1 minute" }),
@@ -180,21 +180,27 @@ describe("a managed server in memory that restarts by itself", () => {
       Effect.gen(function* () {
         const { attempts } = yield* Testing.ScriptedSpawner
         const server = yield* make({
-          restart: { policy: "on-failure", backoff: { initial: "1m", jitter: false } },
+          restart: { policy: "on-failure", backoff: { initial: "1m", max: "5m", jitter: false } },
         })
-        yield* server.handle.acquire
+        const one = yield* server.handle.acquire
+        const pidOf = Effect.map(server.handle.state, (state) =>
+          state._tag === "Ready" ? state.snapshot.pid : state._tag,
+        )
         yield* TestClock.adjust("1 minute")
-        assert.strictEqual((yield* server.handle.state)._tag, "Stale")
         assert.strictEqual(attempts().length, 2, "the first restart comes at once")
+        assert.strictEqual(yield* pidOf, (yield* server.status).pid)
+        assert.notStrictEqual(yield* pidOf, one.pid)
         yield* TestClock.adjust("1 second")
-        assert.deepStrictEqual([(yield* server.status).state, attempts().length], ["Starting", 2])
-        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual([yield* pidOf, (yield* server.status).state], ["Stale", "Starting"])
+        yield* TestClock.adjust("59 seconds")
+        assert.strictEqual(attempts().length, 2)
+        yield* TestClock.adjust("1 second")
         assert.strictEqual(attempts().length, 3)
         yield* TestClock.adjust("1 second")
         yield* TestClock.adjust("2 minutes")
-        assert.deepStrictEqual([(yield* server.status).state, attempts().length], ["Ready", 4])
+        assert.strictEqual(attempts().length, 4)
         const { pid } = yield* server.handle.acquire
-        assert.strictEqual(pid, (yield* server.status).pid)
+        assert.deepStrictEqual([yield* pidOf, (yield* server.status).pid], [pid, pid])
         assert.strictEqual(attempts().length, 4)
       }),
   )

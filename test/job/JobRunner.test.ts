@@ -106,11 +106,17 @@ for (const keeper of ["perl", "node"] as const) {
       Effect.gen(function* () {
         const record = yield* runShell(runner, "setsid sleep 101 & sleep 102 & echo started")
         assert.deepInclude(record.state, { _tag: "exited", code: 0 })
-        const strays = (yield* runner.strays).filter(({ id }) => id === record.id)
-        assert.deepStrictEqual(strays.map(({ command }) => command.slice(-9)).sort(), [
-          "sleep 101",
-          "sleep 102",
-        ])
+        const commands = Effect.map(runner.strays, (strays) =>
+          strays
+            .filter(({ id }) => id === record.id)
+            .map(({ command }) => command.slice(-9))
+            .sort(),
+        )
+        // Between its fork and its exec each of them has the command of the shell.
+        const strays = yield* Effect.repeat(Effect.delay(commands, "5 millis"), {
+          until: (found) => found.every((command) => command.startsWith("sleep")),
+        })
+        assert.deepStrictEqual(strays, ["sleep 101", "sleep 102"])
         const { stop } = yield* runner.kill(record.id, { grace: Duration.seconds(5) })
         assert.deepStrictEqual(stop?.sent, ["SIGTERM"])
         assert.deepStrictEqual(stop?.survivors, [])

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import { LineCutter } from "../../src/output/LineCutter.js"
-import { LineRing, release } from "../../src/output/LineRing.js"
+import { LineRing } from "../../src/output/LineRing.js"
 import { cut, type LogLine } from "../../src/output/LogLine.js"
 import { lineCap, RunCutter } from "../../src/output/RunCutter.js"
 
@@ -187,7 +187,7 @@ describe("lines", () => {
     assert.isTrue(all(ring).every(({ text }) => text === "x"))
     const runs = ring.take(Infinity)
     assert.strictEqual(runs.length < 10, true, `${runs.length} runs`)
-    release(runs)
+    ring.release(runs)
   })
 })
 
@@ -245,8 +245,27 @@ describe("a ring", () => {
     for (const run of taken) cut(run, 0, 1, lines)
     assert.strictEqual(lines[0]!.text, "0 x")
     assert.strictEqual(taken[0]!.first, 1)
-    release(taken)
+    ring.release(taken)
     const [next] = ring.take(1)
     assert.isAbove(next!.first, taken.at(-1)!.first + taken.at(-1)!.lines)
+  })
+
+  it("when many of them wait at once, all together keep no more than 64 MiB and a little each", () => {
+    const rings = Array.from({ length: 24 }, () => make({ lines: 1, pendingBytes: 4_194_304 }))
+    const piece = Buffer.alloc(65_536, "x\n")
+    for (const { stdout } of rings) for (let i = 0; i < 80; i++) stdout.push(piece)
+    const pending = rings.map(({ ring }) => ring.pending)
+    assert.isAtMost(Math.max(...pending), 4_194_304)
+    assert.isAtMost(
+      pending.reduce((sum, bytes) => sum + bytes, 0),
+      67_108_864 + rings.length * 65_536,
+    )
+    assert.isAbove(Math.min(...pending), 0)
+    for (const { ring } of rings) ring.giveUp()
+    // Then there is room again.
+    const { ring, stdout } = make({ lines: 1, pendingBytes: 4_194_304 })
+    for (let i = 0; i < 80; i++) stdout.push(piece)
+    assert.isAbove(ring.pending, 4_000_000)
+    ring.giveUp()
   })
 })

@@ -467,7 +467,11 @@ describe("the strategies of OTP", () => {
     it(`${strategy}: those who go down together start only when all of them are down`, () => {
       const told = up({ a: {}, b: {}, c: {} }, { group: { strategy, units: ["a", "b", "c"] } })
       told.end("a").gone("a").goWell("a")
-      expect(told.state("a").phase._tag).toBe("Blocked")
+      expect(told.phases).toBe("a Blocked, b Ready, c Stopping{group}")
+      told.gone("c")
+      expect(told.phases).toBe("a Blocked, b Stopping{group}, c Blocked")
+      told.gone("b")
+      expect(told.phases).toBe("a Starting, b Blocked, c Blocked")
       expect(told.goWell().orders).toEqual(["stop c", "stop b", "start a", "start b", "start c"])
     })
 
@@ -582,6 +586,8 @@ describe("other units", () => {
       generation: 2,
       failures: 0,
       restarts: 1,
+      // What comes late from before hits nothing.
+      token: told.state("b").token,
     })
     expect(System.stateOf(world, "c")).toMatchObject({ desired: "manual", generation: 0 })
   })

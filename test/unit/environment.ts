@@ -161,6 +161,8 @@ export const possibilities = (
       }
       if (stopping) gone()
     } else if (stage === "ended" || stopping) gone()
+    // It may be so late that nobody has asked for it any more.
+    else if (stage === "survived") may({ _tag: "Gone", generation, survivors: [] }, { instance: undefined })
     if (stage === "running" && kind !== "external") {
       // What is being stopped may still be told to have ended first.
       const then = { ...instance, stage: "ended" } as const
@@ -223,10 +225,20 @@ export const disagreements = (
   if (env.asked !== undefined) claim(armed.askBusy === env.asked, "askBusy runs and is not armed")
   const running = env.timers.size + (env.delay === undefined ? 0 : 1) + (env.asked === undefined ? 0 : 1)
   claim(Object.keys(armed).length === running, "something is armed and does not run")
+  const isDue = phase._tag === "Degraded" && phase.due
+  const isStarting = phase._tag === "Starting"
+  claim(armed.start === undefined || isStarting, "the deadline of a start outlives it")
+  claim(armed.uptime === undefined || isStarting, "the minimal uptime outlives the start")
+  claim(armed.stable === undefined || phase._tag === "Ready", "a stable period of what is not Ready")
+  claim(armed.busyGrace === undefined || isDue, "a grace for what is not due")
+  claim(armed.askBusy === undefined || isDue, "a question that nothing depends on")
+  claim(armed.dependency === undefined || phase._tag === "Blocked", "a deadline of a wait that is over")
+  claim(armed.backoff === undefined || phase._tag === "Backoff", "a delay that nothing waits for")
   switch (phase._tag) {
     case "Starting":
       claim(instance !== undefined && !instance.stopping, "Starting without an instance")
       claim(phase.spawned === (instance?.stage === "running"), "spawned, and it does not run")
+      claim(phase.spawned || !state.adopted, "adopted before it is there")
       break
     case "Ready":
     case "Degraded":

@@ -141,6 +141,7 @@ suite(
           expect(second.pid).not.toBe(first.pid)
           const orphan = (yield* told(second.baseUrl)).pid
           process.kill(second.pid!, "SIGKILL")
+          yield* eventually("the launcher has ended", () => !isAlive(second.pid!))
           // The server that the launcher leaves must not live on beside the next one.
           const third = yield* openhands.handle.acquire
           expect(isAlive(orphan)).toBe(false)
@@ -162,7 +163,7 @@ suite(
           const { pid } = yield* told(first.baseUrl)
           const stale = yield* nextChange(openhands.handle, "Stale")
           process.kill(pid, "SIGSTOP")
-          expect((yield* stale).reason).toMatch(/timed out after 5 s|not over within 5s/)
+          expect((yield* stale).reason).toMatch(/\b5 ?s\b/)
           const second = yield* openhands.handle.acquire
           expect(second.pid).not.toBe(first.pid)
           expect((yield* told(second.baseUrl)).pid).not.toBe(pid)
