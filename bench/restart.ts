@@ -139,7 +139,7 @@ const round = async (keeper: Keeper): Promise<ReadonlyArray<number>> => {
   execFileSync("mkfifo", [fifo])
   // For reading and writing: it never ends, and nobody waits when opening it.
   const descriptor = fs.openSync(fifo, fs.constants.O_RDWR)
-  const stream = fs.createReadStream("", { fd: descriptor, autoClose: false })
+  const stream = fs.createReadStream("", { fd: descriptor })
   const pids = new Map<string, number>()
   let onLine: (name: string) => void = () => {}
   let rest = ""
@@ -176,7 +176,6 @@ const round = async (keeper: Keeper): Promise<ReadonlyArray<number>> => {
   stream.once("data", () => stream.destroy())
   fs.writeSync(descriptor, "end 0\n")
   await last
-  fs.closeSync(descriptor)
   return times
 }
 

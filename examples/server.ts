@@ -19,7 +19,7 @@ const program = Effect.gen(function* () {
   yield* Console.log(`${yield* hello} again, says ${(yield* server.status).pid}`)
 })
 
-// Every change of a server is a line of the log otherwise.
-const Quiet = Logger.minimumLogLevel(LogLevel.Error)
+// What happens to a server, such as its crash, is told in the log otherwise.
+const Quiet = Logger.minimumLogLevel(LogLevel.None)
 const Live = Layer.mergeAll(Supervisor.layerNeeds, FetchHttpClient.layer, Quiet)
 await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(Live)))

@@ -24,10 +24,7 @@ import type { Options, Server } from "./ServerService.js"
 import * as ServerSpec from "./ServerSpec.js"
 import { ServerInfo, ServerStatus } from "./ServerStatus.js"
 import * as ServerUnit from "./ServerUnit.js"
-
-/** `undefined` fields left out, as exact optional fields want it. */
-const given = <A extends object>(fields: A): { readonly [K in keyof A]?: Exclude<A[K], undefined> } =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never
+import { given } from "./ServerUnit.js"
 
 /** What there is to know of a server that is handed out. */
 interface Known {

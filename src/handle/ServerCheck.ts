@@ -92,14 +92,16 @@ export const readVersion = (
   const plan = ProbePlan.make({ http: spec }, target)
   if (Either.isLeft(plan)) return Effect.fail(plan.left.message)
   if (plan.right._tag !== "Http") return Effect.dieMessage("an http probe has an http plan")
-  const http1 = plan.right
+  const settled = plan.right
   return Effect.async<HttpProbe.Answer | undefined>((resume) => {
-    const cancel = HttpExchange.start(http1, { cap: documentCap }, (answer) => resume(Effect.succeed(answer)))
+    const cancel = HttpExchange.start(settled, { cap: documentCap }, (answer) =>
+      resume(Effect.succeed(answer)),
+    )
     return Effect.sync(cancel)
   }).pipe(
     Effect.timeoutTo({ duration: patience, onSuccess: (answer) => answer, onTimeout: () => undefined }),
     Effect.flatMap((answer) => {
-      const { subject } = http1
+      const { subject } = settled
       if (answer === undefined) return Effect.fail(`${subject} was not answered.`)
       const verdict = HttpProbe.judge(spec, answer)
       if (!verdict.passed) return Effect.fail(`${subject} ${verdict.fault.reason}.`)

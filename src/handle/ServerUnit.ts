@@ -77,7 +77,8 @@ const permanent: ReadonlySet<string> = new Set([
 /** So many of its last lines are told with an error. */
 const tailLines = 10
 
-const given = <A extends object>(fields: A): { readonly [K in keyof A]?: Exclude<A[K], undefined> } =>
+/** `undefined` fields left out, as exact optional fields want it. */
+export const given = <A extends object>(fields: A): { readonly [K in keyof A]?: Exclude<A[K], undefined> } =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never
 
 /** What went wrong with a start. */

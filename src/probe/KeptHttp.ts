@@ -15,8 +15,6 @@ import * as HttpProbe from "./HttpProbe.js"
 import type { HttpPlan } from "./ProbePlan.js"
 import { type Passed, ProbeFailure } from "./ProbeResult.js"
 
-export { start as exchange } from "./HttpExchange.js"
-
 /** So many questions are put at the same time, each over its own connection. */
 const atOnce = 8
 

@@ -3,8 +3,10 @@
  * units on one port come to light here, before anything is started.
  */
 import * as Either from "effect/Either"
-import { nearest } from "../process/Nearest.js"
+import { type Fault, type Groups, nameFaults, type Units } from "./GraphFaults.js"
 import type { Condition, Group, UnitSpec } from "./UnitSpec.js"
+
+export { type Fault, portReference } from "./GraphFaults.js"
 
 /** Why one unit waits for another. */
 export type EdgeKind = "requires" | "bindsTo" | "after" | "group"
@@ -16,12 +18,6 @@ export interface Edge {
   readonly to: string
   /** What has to be so of `to`. */
   readonly condition: Condition
-}
-
-/** Something wrong with the units together. `path` is where it stands: `["units", "web", "requires"]`. */
-export interface Fault {
-  readonly path: ReadonlyArray<string | number>
-  readonly message: string
 }
 
 /** A group as one of its members sees it. */
@@ -58,129 +54,6 @@ const conditionOf = (given: Condition | undefined, of: UnitSpec): Condition => {
   const condition = given ?? "ready"
   // A oneshot is never Ready: it is done.
   return of.kind === "oneshot" && condition === "ready" ? "succeeded" : condition
-}
-
-type Units = ReadonlyMap<string, UnitSpec>
-type Groups = ReadonlyMap<string, Group>
-
-/** So many unknown names get a suggestion: each is compared with all that there are. */
-const mostSuggestions = 20
-
-/** The words for names that are not there. */
-const unknownAmong = (units: Units): ((name: string) => string) => {
-  const known = [...units.keys()]
-  let suggestions = 0
-  return (name) => {
-    const near = ++suggestions > mostSuggestions ? undefined : nearest(name, known)
-    return `there is no unit ${JSON.stringify(name)}${near === undefined ? "" : `; did you mean ${near}?`}`
-  }
-}
-
-/** Names that are not there, or that name the unit itself. */
-const nameFaults = (units: Units): ReadonlyArray<Fault> => {
-  const faults: Array<Fault> = []
-  const unknown = unknownAmong(units)
-  for (const [name, spec] of units) {
-    const check = (field: string, names: ReadonlyArray<string>) => {
-      for (const other of names) {
-        const path = ["units", name, field, other]
-        if (other === name) faults.push({ path, message: `${name} cannot name itself` })
-        else if (!units.has(other)) faults.push({ path, message: unknown(other) })
-      }
-    }
-    check("requires", Object.keys(spec.requires))
-    check("after", Object.keys(spec.after))
-    check("wants", spec.wants)
-    check("bindsTo", spec.bindsTo)
-    check("conflicts", spec.conflicts)
-  }
-  return faults
-}
-
-/** Conditions that can never come about: what waits for the end of a target or an external waits for ever. */
-const conditionFaults = (units: Units): ReadonlyArray<Fault> => {
-  const faults: Array<Fault> = []
-  for (const [name, spec] of units) {
-    for (const field of ["requires", "after"] as const) {
-      for (const [other, condition] of Object.entries(spec[field])) {
-        const kind = units.get(other)?.kind
-        if (kind !== "target" && kind !== "external") continue
-        if (condition !== "completed" && condition !== "succeeded") continue
-        const path = ["units", name, field, other]
-        faults.push({ path, message: `expected started or ready: kind ${kind} never ends` })
-      }
-    }
-  }
-  return faults
-}
-
-const groupFaults = (units: Units, groups: Groups): ReadonlyArray<Fault> => {
-  const faults: Array<Fault> = []
-  const unknown = unknownAmong(units)
-  const taken = new Map<string, string>()
-  for (const [name, group] of groups) {
-    for (const member of group.units) {
-      const path = ["groups", name, "units", member]
-      const other = taken.get(member)
-      if (!units.has(member)) faults.push({ path, message: unknown(member) })
-      else if (other === name) faults.push({ path, message: `${member} stands twice in the group ${name}` })
-      else if (other !== undefined)
-        faults.push({ path, message: `${member} is in the group ${other} already` })
-      taken.set(member, name)
-    }
-  }
-  return faults
-}
-
-const portFaults = (units: Units): ReadonlyArray<Fault> => {
-  const faults: Array<Fault> = []
-  const taken = new Map<number, Array<string>>()
-  for (const [name, spec] of units) {
-    const own = new Set<number>(typeof spec.port === "number" ? [spec.port, ...spec.ports] : spec.ports)
-    for (const port of own) {
-      const others = taken.get(port) ?? []
-      // Those that conflict take turns.
-      const other = others.find(
-        (other) => !spec.conflicts.includes(other) && !units.get(other)!.conflicts.includes(name),
-      )
-      const path = ["units", name, spec.port === port ? "port" : "ports"]
-      if (other !== undefined) faults.push({ path, message: `port ${port} is the port of ${other} already` })
-      taken.set(port, [...others, name])
-    }
-  }
-  return faults
-}
-
-/** `${NAME.port}` in commands and variables. */
-export const portReference = /\$\{([A-Za-z0-9][\w.-]*)\.port\}/g
-
-const referenceFaults = (units: Units): ReadonlyArray<Fault> => {
-  const faults: Array<Fault> = []
-  const unknown = unknownAmong(units)
-  for (const [name, spec] of units) {
-    const texts: ReadonlyArray<readonly [ReadonlyArray<string | number>, string]> = [
-      ...(typeof spec.command === "string"
-        ? [[["units", name, "command"], spec.command] as const]
-        : (spec.command ?? []).map((text, at) => [["units", name, "command", at], text] as const)),
-      ...Object.entries(spec.env).map(
-        ([key, value]) => [["units", name, "env", key], String(value)] as const,
-      ),
-    ]
-    for (const [path, text] of texts) {
-      if (text.includes("${port}") && spec.port === undefined)
-        faults.push({
-          path,
-          message: `\${port} stands for the port of ${name}, which has none; give it \`port: auto\``,
-        })
-      for (const [whole, other] of text.matchAll(portReference)) {
-        const target = units.get(other!)
-        if (target === undefined) faults.push({ path, message: `${whole}: ${unknown(other!)}` })
-        else if (target.port === undefined)
-          faults.push({ path, message: `${whole}: ${other} has no port; give it \`port: auto\`` })
-      }
-    }
-  }
-  return faults
 }
 
 const edgesOf = (
@@ -294,13 +167,7 @@ export const make = (
   units: Units,
   groups: Groups = new Map(),
 ): Either.Either<Graph, ReadonlyArray<Fault>> => {
-  const early = [
-    ...nameFaults(units),
-    ...conditionFaults(units),
-    ...groupFaults(units, groups),
-    ...portFaults(units),
-    ...referenceFaults(units),
-  ]
+  const early = nameFaults(units, groups)
   if (early.length > 0) return Either.left(early)
   const memberships = new Map<string, Membership>()
   for (const [name, { strategy, units: members }] of groups) {

@@ -150,7 +150,8 @@ describe("what is asked of a probe again", () => {
   it("is all of it, but for what its output has said", () => {
     assert.deepStrictEqual(lasting(http), http)
     assert.isUndefined(lasting(log))
-    assert.deepStrictEqual(lasting({ all: [http, log] }), { all: [http] })
+    assert.deepStrictEqual(lasting({ all: [http, log] }), http)
+    assert.deepStrictEqual(lasting({ all: [http, log, http] }), { all: [http, http] })
     assert.isUndefined(lasting({ all: [log] }))
     assert.isUndefined(lasting({ all: [log, { all: [log] }] }))
   })
@@ -158,6 +159,6 @@ describe("what is asked of a probe again", () => {
   it("is nothing where the output alone may have been enough", () => {
     assert.isUndefined(lasting({ any: [http, log] }))
     assert.deepStrictEqual(lasting({ any: [http, http] }), { any: [http, http] })
-    assert.deepStrictEqual(lasting({ all: [http, { any: [http, log] }] }), { all: [http] })
+    assert.deepStrictEqual(lasting({ all: [http, { any: [http, log] }] }), http)
   })
 })

@@ -505,6 +505,21 @@ describe("the strategies of OTP", () => {
     expect(told.order("Start", "a", "b", "c").goWell().phases).toBe("a Ready, b Ready, c Ready")
   })
 
+  it("one-for-all: who goes down for good names the one that has failed by itself", () => {
+    const restart = { maxFailures: 0 }
+    const told = story(
+      { x: {}, a: { requires: ["x"] }, b: { restart }, c: {} },
+      { group: { strategy: "one-for-all", units: ["a", "b", "c"] } },
+    )
+    told.order("Start", "b", "c").goWell().order("Start", "a").end("b").gone("b")
+    expect(told.phases).toBe(
+      "x Starting, a Failed{DependencyFailed}, b Failed{Crashed}, c Stopping{dependency}",
+    )
+    told.goWell()
+    expect(told.state("a").failure).toMatchObject({ name: "b" })
+    expect(told.state("c").failure).toMatchObject({ name: "b" })
+  })
+
   it("one-for-all: a start of one member takes along those that have failed and keep it down", () => {
     const restart = { maxFailures: 0 }
     const told = up(

@@ -167,7 +167,8 @@ export const faultsOf = (
     }
     const isWanted = stateOf(unit).desired === "up"
     claim(isWanted, `${unit} starts, and nobody wants it`)
-    if (input._tag !== "Start" && input._tag !== "Restart")
+    const isOrdered = HashMap.has(before.world.due, unit)
+    if (input._tag !== "Start" && input._tag !== "Restart" && !isOrdered)
       claim(System.stateOf(before.world, unit).desired === "up", `${unit} was stopped, and starts by itself`)
     claim(!world.closed, `${unit} starts while everything closes`)
   }

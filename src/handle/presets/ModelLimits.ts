@@ -1,8 +1,8 @@
 /** How much context each model takes, as an OpenCode server lists them. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as HttpExchange from "../../probe/HttpExchange.js"
 import * as HttpProbe from "../../probe/HttpProbe.js"
-import * as KeptHttp from "../../probe/KeptHttp.js"
 import * as ProbePlan from "../../probe/ProbePlan.js"
 
 /** Context limits in tokens, by the id of the provider, then that of the model. */
@@ -58,7 +58,7 @@ export const read = (
   const http = plan.right
   const { subject } = http
   return Effect.async<HttpProbe.Answer, string>((resume) => {
-    const cancel = KeptHttp.exchange(http, { cap: listCap }, (answer) =>
+    const cancel = HttpExchange.start(http, { cap: listCap }, (answer) =>
       resume(answer === undefined ? Effect.fail(`${subject} was not answered.`) : Effect.succeed(answer)),
     )
     return Effect.sync(cancel)
