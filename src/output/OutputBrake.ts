@@ -39,11 +39,18 @@ export class OutputBrake {
     this.outputs.delete(output)
   }
 
-  /** So many bytes wait for the disk, which does or does not take them at all. */
-  look(pending: number, isFailing: boolean): void {
+  /** More bytes wait for the disk: so many now. May be called by a listener of an output. */
+  press(pending: number): void {
+    if (pending >= this.limits.high && this.hold === undefined && !this.isSpent) this.stop()
+  }
+
+  /**
+   * Fewer bytes wait for the disk: so many now; or it takes nothing at all. Not to be called by a listener of an output:
+   * the chunk that this one is told of would go to the reader that is taken away, and make it full for ever.
+   */
+  ease(pending: number, isFailing: boolean): void {
     if (pending <= this.limits.low) this.isSpent = false
     if (pending <= this.limits.low || isFailing) this.release()
-    else if (pending >= this.limits.high && this.hold === undefined && !this.isSpent) this.press()
   }
 
   /** Lets all outputs go on. */
@@ -55,7 +62,7 @@ export class OutputBrake {
     Effect.runSync(Scope.close(hold, Exit.void))
   }
 
-  private press(): void {
+  private stop(): void {
     // A reader that takes nothing is full with the next chunk, and then the process waits.
     const readers = Effect.forEach(this.outputs, (output) => output.stream({ bufferBytes: 1 }))
     this.hold = Effect.runSync(Scope.make())

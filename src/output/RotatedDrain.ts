@@ -59,7 +59,7 @@ export class RotatedDrain {
 
   /** There is something to write. */
   start(): void {
-    this.brake.look(this.ring.pending, this.isFailing)
+    if (!this.isFailing) this.brake.press(this.ring.pending)
     this.onNews?.()
     if (this.isRunning || this.isBroken) return
     this.isRunning = true
@@ -104,7 +104,7 @@ export class RotatedDrain {
         while (this.lines.length > 0 || this.ring.pending > 0) {
           if (this.lines.length === 0) yield* this.wait(gatherFor, this.isEnough)
           const isWritten = yield* this.write()
-          this.brake.look(this.ring.pending, this.isFailing)
+          this.brake.ease(this.ring.pending, this.isFailing)
           this.tell()
           if (isWritten) continue
           if (this.isClosing) return this.stop()
@@ -158,6 +158,7 @@ export class RotatedDrain {
       if (this.lines.length === 0) {
         this.held = this.ring.take(batchBytes)
         this.lines = [...this.held]
+        this.brake.ease(this.ring.pending, false)
       }
       yield* this.writer.write(this.lines, this.ring.last)
       if (this.lines.length === 0) this.letGo()

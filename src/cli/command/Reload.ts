@@ -11,15 +11,22 @@ import { exitCode, printable } from "../World.js"
 type Reloaded = Answer<"reload">
 
 /** What a reload does, a line for each unit that it touches. */
-const changesOf = ({ added, changed, removed, unchanged }: Reloaded): ReadonlyArray<string> => [
+const changesOf = ({ added, changed, groups, removed, unchanged }: Reloaded): ReadonlyArray<string> => [
   ...removed.map((name) => `- ${name}: stops, as it is not in it any more`),
   ...changed.map(({ fields, name }) => {
     const what = fields.length === 0 ? "" : `: ${fields.join(", ")}`
     return `~ ${name}: restarts if it is up, as it has changed${what}`
   }),
   ...added.map((name) => `+ ${name}: is new, and starts`),
+  ...groups.removed.map((name) => `- group ${name}: is not in it any more`),
+  ...groups.changed.map(({ fields, name }) => `~ group ${name}: has changed: ${fields.join(", ")}`),
+  ...groups.added.map((name) => `+ group ${name}: is new`),
   ...(unchanged.length === 0 ? [] : [`  ${unchanged.length} unchanged`]),
 ]
+
+/** Whether there is nothing to do. */
+const isSame = ({ added, changed, groups, removed }: Reloaded): boolean =>
+  [added, changed, removed, groups.added, groups.changed, groups.removed].every(({ length }) => length === 0)
 
 /** Shows what a reload would do, and does it. */
 export const reload: Handler<typeof Syntaxes.reload> = async ({ options }, world) => {
@@ -27,11 +34,12 @@ export const reload: Handler<typeof Syntaxes.reload> = async ({ options }, world
   const isDry = options["dry-run"]
   const preview = await client.call("reload", { query: { dry_run: true } })
   if (!options.json) {
-    const { added, changed, file, removed } = preview.value
-    const isSame = added.length + changed.length + removed.length === 0
-    const lines = isSame ? [`Nothing has changed in ${file}.`] : [file, ...changesOf(preview.value)]
+    const { file } = preview.value
+    const lines = isSame(preview.value)
+      ? [`Nothing has changed in ${file}.`]
+      : [file, ...changesOf(preview.value)]
     await world.out.write(`${lines.map(printable).join("\n")}\n`)
-    if (isSame) return exitCode.ok
+    if (isSame(preview.value)) return exitCode.ok
   }
   if (isDry) {
     if (options.json) await world.out.write(`${preview.text}\n`)

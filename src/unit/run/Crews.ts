@@ -61,7 +61,11 @@ export class Crews {
       const { leases } = this.services
       const actors = new Map<string, UnitActor>()
       const traits = new Map<string, ReturnType<typeof Traits.of>>()
-      for (const [name, { spec }] of graph.nodes) leases.reserve(name, declared(spec))
+      for (const [name, { spec }] of graph.nodes) {
+        // A port of its own is in the place of the one that it had on lease.
+        if (spec.port !== "auto") leases.release(name)
+        leases.reserve(name, declared(spec))
+      }
       for (const [name, { spec }] of graph.nodes) {
         const own = hooks.get(name) ?? {}
         traits.set(name, Traits.of(spec, own))

@@ -13,6 +13,7 @@ describe("reload", () => {
     removed: ["old"],
     changed: [{ name: "web", fields: ["command", "env.PORT"] }],
     unchanged: ["db"],
+    groups: { added: ["pair"], removed: [], changed: [] },
     started: isDry ? [] : [unit("web", { pid: 12 }), unit("new", { state: "failed", reason: "It broke." })],
   })
 
@@ -25,6 +26,7 @@ describe("reload", () => {
         "- old: stops, as it is not in it any more",
         "~ web: restarts if it is up, as it has changed: command, env.PORT",
         "+ new: is new, and starts",
+        "+ group pair: is new",
         "  1 unchanged",
         "web ready (pid 12)",
         "new failed",
@@ -45,7 +47,8 @@ describe("reload", () => {
   })
 
   it("does nothing when nothing has changed", async () => {
-    const same = { ...change(true), added: [], removed: [], changed: [] }
+    const groups = { added: [], removed: [], changed: [] }
+    const same = { ...change(true), added: [], removed: [], changed: [], groups }
     await using server = await daemon({ reload: () => same })
     expect(await run(["reload"], server)).toMatchObject({
       code: 0,
