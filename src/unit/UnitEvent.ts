@@ -8,7 +8,7 @@ export type UnitEvent =
   | { readonly _tag: "Start" }
   /** Somebody wants it down. */
   | { readonly _tag: "Stop" }
-  /** `group`: a member of its group crashed. */
+  /** `group`: a member of its group crashed. What is never restarted goes down for that, and does not come back. */
   | { readonly _tag: "Restart"; readonly cause: "restart" | "group" }
   /** The supervisor closes. */
   | { readonly _tag: "Shutdown" }
@@ -37,7 +37,7 @@ export type UnitEvent =
       readonly use: ProbeUse
       /** In a row. */
       readonly failures: number
-      /** Whether that is as often as it takes. */
+      /** Whether that is as often as it takes. Of readiness that counts only for somebody else's server. */
       readonly due: boolean
       /** What the check said. */
       readonly last: string

@@ -47,7 +47,7 @@ export type Phase =
   | { readonly _tag: "Ready" }
   | {
       readonly _tag: "Degraded"
-      /** Failures in a row by the use of the probe that fails. */
+      /** Failures in a row by the use of the probe that fails. Empty for a target: what it requires is not well. */
       readonly failing: Readonly<Partial<Record<ProbeUse, number>>>
       /** Whether a probe's threshold asks for a restart, which waits because the unit is busy. */
       readonly due: boolean

@@ -2,7 +2,6 @@
 import * as HashMap from "effect/HashMap"
 import type { System, World } from "../System.js"
 import { describe } from "../UnitFailure.js"
-import type { UnitState } from "../UnitState.js"
 import * as Phases from "./Phases.js"
 
 /** What has become of a wait. */
@@ -17,10 +16,6 @@ const done: Outcome = { _tag: "Done" }
 
 const failed = (kind: string, reason: string): Outcome => ({ _tag: "Failed", kind, reason })
 
-const isSuccess = ({ phase }: UnitState): boolean =>
-  phase._tag === "Exited" &&
-  (phase.end._tag === "Succeeded" || (phase.end._tag === "Exited" && phase.end.code === 0))
-
 const endsWell = new Set(["oneshot", "task"])
 
 /** Whether a unit that was ordered to start is up; a oneshot or a task may also be done. */
@@ -32,7 +27,7 @@ export const ofStart = (system: System, world: World, name: string): Outcome => 
     case "Ready":
       return done
     case "Exited":
-      return isSuccess(state) && endsWell.has(system.graph.nodes.get(name)!.spec.kind)
+      return endsWell.has(system.graph.nodes.get(name)!.spec.kind)
         ? done
         : failed("Exited", Phases.reasonOf(state)!)
     case "Failed":
