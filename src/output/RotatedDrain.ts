@@ -63,8 +63,10 @@ export class RotatedDrain {
     this.onNews?.()
     if (this.isRunning || this.isBroken) return
     this.isRunning = true
-    // A log is made without interruption, and its runtime remembers that.
-    Runtime.runFork(this.runtime)(Effect.interruptible(this.loop()))
+    // Not here and now, but after the listener of an output that this is called by. A log is made without interruption,
+    // and its runtime remembers that.
+    const loop = Effect.interruptible(Effect.zipRight(Effect.yieldNow(), this.loop()))
+    Runtime.runFork(this.runtime)(loop)
   }
 
   /** Waits until the lines up to `seq` are written, or lost; false when the disk does not take them now. */
@@ -199,9 +201,12 @@ export class RotatedDrain {
   /** Waits until a condition holds, no longer than so many milliseconds; it is looked at when something has come. */
   private wait(millis: number | undefined, condition: () => boolean): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
+      const look = (): void => {
+        if (condition()) done()
+      }
       const end = (): void => {
         clearTimeout(timer)
-        this.onNews = undefined
+        if (this.onNews === look) this.onNews = undefined
       }
       const done = (): void => {
         end()
@@ -210,10 +215,8 @@ export class RotatedDrain {
       const timer = millis === undefined ? undefined : setTimeout(done, millis)
       // What is only to be closed must not keep the program from ending.
       if (millis === idleAfter) timer?.unref()
-      this.onNews = () => {
-        if (condition()) done()
-      }
-      this.onNews()
+      this.onNews = look
+      look()
       return Effect.sync(end)
     })
   }
