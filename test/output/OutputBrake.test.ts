@@ -111,6 +111,33 @@ describe("a process that writes faster than the disk", () => {
     }).pipe(Effect.provide(ProcessSpawner.layer)),
   )
 
+  it.scopedLive("goes on as soon as what waited is being written", () =>
+    Effect.gen(function* () {
+      const where = path.join(yield* directory, "log")
+      const log = yield* UnitLog.make({ directory: where })
+      const { offer, output, told } = watched()
+      log.attach(output, 1)
+      const answers: Array<() => void> = []
+      yield* withFs(
+        "writev",
+        (original) =>
+          (...args: Parameters<typeof fs.writev>) =>
+            void answers.push(() => original(...args)),
+        Effect.gen(function* () {
+          const piece = Buffer.alloc(65_536, `${"x".repeat(99)}\n`)
+          for (let i = 0; i < 34; i++) output.offer("stdout", piece)
+          assert.deepStrictEqual(told, [true])
+          yield* eventually("it is being written", () => answers.length === 1)
+          offer()
+          offer()
+          assert.deepStrictEqual(told, [true, false])
+        }),
+      )
+      for (const answer of answers) answer()
+      assert.isTrue(yield* log.flush)
+    }),
+  )
+
   it.scopedLive("does not wait for one that does not answer: what is left out is counted", () =>
     Effect.gen(function* () {
       const spawner = yield* ProcessSpawner.ProcessSpawner
