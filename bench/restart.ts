@@ -5,6 +5,7 @@
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
+import { Socket } from "node:net"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
@@ -138,8 +139,9 @@ const round = async (keeper: Keeper): Promise<ReadonlyArray<number>> => {
   const fifo = path.join(root, "fifo")
   execFileSync("mkfifo", [fifo])
   // For reading and writing: it never ends, and nobody waits when opening it.
-  const descriptor = fs.openSync(fifo, fs.constants.O_RDWR)
-  const stream = fs.createReadStream("", { fd: descriptor })
+  const descriptor = fs.openSync(fifo, fs.constants.O_RDWR | fs.constants.O_NONBLOCK)
+  // By events: a thread that waits in a read would keep this program from ending.
+  const stream = new Socket({ fd: descriptor, readable: true, writable: false })
   const pids = new Map<string, number>()
   let onLine: (name: string) => void = () => {}
   let rest = ""
@@ -171,11 +173,7 @@ const round = async (keeper: Keeper): Promise<ReadonlyArray<number>> => {
     await Daemon.sleep(2)
   }
   await stop()
-  // Whoever reads it has to get something before it can be closed.
-  const last = next(() => pids.has("end"))
-  stream.once("data", () => stream.destroy())
-  fs.writeSync(descriptor, "end 0\n")
-  await last
+  stream.destroy()
   return times
 }
 

@@ -395,6 +395,31 @@ setInterval(() => {
     expect((await shell.done).err).toMatch(/All units have stopped\.\n$/)
   })
 
+  it("ends at the first Ctrl-C when its reader has left, however much is still to be shown", async () => {
+    const here = newPlace()
+    const enough = path.join(here.work, "enough")
+    here.write(
+      `const lines = ("y".repeat(9) + "\\n").repeat(2000)
+       let rounds = 0
+       const go = () => process.stdout.write(lines, () => {
+         if (++rounds < 500) return setImmediate(go)
+         require("node:fs").writeFileSync(${JSON.stringify(enough)}, "")
+       })
+       go()
+       setInterval(() => {}, 1000)`,
+      "flood.js",
+    )
+    here.write("units:\n  flood: { command: [node, flood.js], minUptime: 50ms }\n")
+    const up = here.start(["up"])
+    await up.out(/flood/)
+    up.child.stdout!.destroy()
+    await eventually("a million lines", () => fs.existsSync(enough))
+    up.signal("SIGINT")
+    const { code, err } = await up.done
+    expect(code).toBe(0)
+    expect(err).toMatch(/All units have stopped\.\n$/)
+  })
+
   it("goes on when its reader stands still, and ends in time", async () => {
     const { file, here } = newNoisy()
     const up = here.start(["up"])

@@ -27,6 +27,8 @@ export class Follower {
   /** The number of the last line that was shown, or given up. */
   private shown: number
   private lost = 0
+  /** Lines that the screen took. */
+  taken = 0
   private waiting: Array<() => void> = []
 
   constructor(
@@ -83,9 +85,12 @@ export class Follower {
     if (!isTaken) {
       this.lost += lines.length
       await new Promise((resolve) => setTimeout(resolve, pause))
-    } else if (this.lost > 0) {
-      this.view.missed(this.name, this.lost, `${Format.counted(this.lost, "line")} could not be written`)
-      this.lost = 0
+    } else {
+      this.taken += lines.length
+      if (this.lost > 0) {
+        this.view.missed(this.name, this.lost, `${Format.counted(this.lost, "line")} could not be written`)
+        this.lost = 0
+      }
     }
     const last = found.at(-1)
     if (last !== undefined) this.shown = last._tag === "Line" ? last.seq : last.next

@@ -140,11 +140,12 @@ const drain = (
   directory: string,
 ) =>
   Effect.gen(function* () {
-    const behind = () => followers.reduce((sum, one) => sum + Math.max(0, one.behind), 0)
+    const taken = () => followers.reduce((sum, one) => sum + one.taken, 0)
     const patience = Effect.gen(function* () {
-      for (let before = Infinity; behind() < before; yield* Effect.sleep(lastWords)) {
+      // As long as somebody takes lines: a reader that has left takes none, however many are given up for it.
+      for (let before = -1; taken() > before; yield* Effect.sleep(lastWords)) {
         // Nobody wants to see all that a terminal has not shown yet.
-        before = out.isTerminal ? 0 : behind()
+        before = out.isTerminal ? Infinity : taken()
       }
     })
     // Whoever asks again now does not want to see it.
