@@ -301,6 +301,31 @@ describe("a reload", () => {
     }).pipe(withUnits({ units: { removed: unit(), changed: unit() }, processes: slow(5) })),
   )
 
+  it.effect(
+    "a start, a restart and a stop meanwhile are about the new units: none of them goes up twice",
+    () =>
+      Effect.gen(function* () {
+        yield* Fiber.join(yield* start("a", "b", "c"))
+        const seen = (yield* history()).length
+        const changed = unit({ env: { A: 1 } })
+        const fiber = yield* reloading({ a: changed, b: changed, c: changed })
+        yield* adjust("1 second")
+        const [started, stopped] = [yield* start("a"), yield* stop("b")]
+        yield* adjust("5 seconds")
+        assert.deepStrictEqual(
+          (yield* Fiber.join(started)).map(({ generation, state }) => [generation, state]),
+          [[2, "ready"]],
+        )
+        yield* Fiber.join(fiber)
+        yield* adjust("5 seconds")
+        yield* Fiber.join(stopped)
+        assert.deepStrictEqual(yield* states("a", "b", "c"), ["ready", "inactive", "ready"])
+        const ups = (yield* history()).slice(seen).filter((line) => line.endsWith("starting"))
+        assert.deepStrictEqual(ups, ["2000 a starting", "2000 b starting", "2000 c starting"])
+        yield* neverTwice
+      }).pipe(withUnits({ units: { a: unit(), b: unit(), c: unit() }, processes: slow(2) })),
+  )
+
   it.effect("a unit may become another kind", () =>
     Effect.gen(function* () {
       yield* Fiber.join(yield* start("a"))

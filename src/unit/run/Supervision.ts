@@ -38,6 +38,8 @@ const sideOf = (plan: Plan): PlanDiff.Side => ({ plan, ...(plan.envFiles && { en
 /** A supervisor as its callers see it. */
 export class Supervision {
   private readonly reloading = Effect.unsafeMakeSemaphore(1)
+  /** Closed while units are exchanged: what is ordered meanwhile is about the new ones. */
+  private readonly exchanged = Effect.unsafeMakeLatch(true)
 
   constructor(
     private readonly loop: Loop,
@@ -145,6 +147,7 @@ export class Supervision {
 
   private readonly start: Service["start"] = (names) =>
     Effect.gen(this, function* () {
+      yield* this.exchanged.await
       const wanted = names.length === 0 ? this.automatic : yield* this.known(names)
       if (this.loop.isClosed) return yield* new SupervisorClosed()
       const waits = yield* this.loop.order({ _tag: "Start", names: wanted }, () =>
@@ -155,8 +158,11 @@ export class Supervision {
 
   private readonly stop: Service["stop"] = (names, options = {}) =>
     Effect.gen(this, function* () {
-      const wanted = names.length === 0 ? this.graph.order : yield* this.known(names)
       const isWanted = (name: string) => this.loop.state(name).desired === "up"
+      // One that a reload is stopping need not take longer for being waited for.
+      yield* this.loop.call(this.hasten(yield* this.known(names), options))
+      yield* this.exchanged.await
+      const wanted = names.length === 0 ? this.graph.order : yield* this.known(names)
       let along: ReadonlyArray<string> = []
       const waits = yield* this.loop.order({ _tag: "Stop", names: wanted }, () => {
         along = Graph.stoppedWith(this.graph, wanted, isWanted)
@@ -169,6 +175,7 @@ export class Supervision {
 
   private readonly restart: Service["restart"] = (names) =>
     Effect.gen(this, function* () {
+      yield* this.exchanged.await
       const isWanted = (name: string) => this.loop.state(name).desired === "up"
       const wanted = names.length === 0 ? this.graph.order.filter(isWanted) : yield* this.known(names)
       if (this.loop.isClosed) return yield* new SupervisorClosed()
@@ -219,8 +226,11 @@ export class Supervision {
           const changed = diff.changed.map(({ name }) => name)
           const resumed = changed.filter((name) => this.loop.state(name).desired === "up")
           const going = [...diff.removed, ...changed]
-          do yield* this.hold(going)
-          while (!(yield* this.exchange(plan, new Set(changed), going)))
+          yield* this.exchanged.close
+          yield* Effect.ensuring(
+            Effect.andThen(this.hold(going), this.exchange(plan, new Set(changed))),
+            this.exchanged.open,
+          )
           yield* this.crews.dismiss(diff.removed)
           const { nodes } = plan.graph
           const names = [...resumed, ...diff.added.filter((name) => nodes.get(name)!.spec.autostart)]
@@ -246,22 +256,16 @@ export class Supervision {
     })
   }
 
-  /** False when somebody has started one of those that go meanwhile. */
-  private exchange(
-    plan: Plan,
-    changed: ReadonlySet<string>,
-    going: ReadonlyArray<string>,
-  ): Effect.Effect<boolean> {
+  /** Gives the units that have changed new hands; nobody starts one of them meanwhile. */
+  private exchange(plan: Plan, changed: ReadonlySet<string>): Effect.Effect<void> {
     const actors = [...this.loop.actors]
     const kept = new Map(actors.filter(([name]) => !changed.has(name)))
     const left = new Map(actors.filter(([name]) => changed.has(name) && this.loop.state(name).live))
     return Effect.flatMap(this.crews.make(plan, kept, left), (crew) =>
       this.loop.call(
         Effect.sync(() => {
-          if (going.some((name) => !isSettled(this.loop.state(name)))) return false
           this.loop.exchange(crew, changed)
           this.plan = plan
-          return true
         }),
       ),
     )
