@@ -184,6 +184,8 @@ export const Reloaded = answer("reload", {
   removed: Schema.Array(Schema.String),
   changed: Changed,
   unchanged: Schema.Array(Schema.String),
+  /** Those of the unchanged that restart all the same, as they are bound to one that has changed. */
+  follows: Schema.Array(Schema.Struct({ name: Schema.String, to: Schema.String })),
   /** Groups of units. Their members are not touched for it. */
   groups: Schema.Struct({
     added: Schema.Array(Schema.String),

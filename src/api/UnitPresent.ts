@@ -35,11 +35,12 @@ export const unit = (one: UnitStatus): Answers.UnitInfo => ({
 export const why = ({ chain, isUp, state, unit: name }: Explanation) => ({ name, state, is_up: isUp, chain })
 
 /** What a reload does. */
-export const diff = ({ added, changed, groups, removed, unchanged }: PlanDiff) => ({
+export const diff = ({ added, changed, follows, groups, removed, unchanged }: PlanDiff) => ({
   added,
   removed,
   changed,
   unchanged,
+  follows,
   groups,
 })
 

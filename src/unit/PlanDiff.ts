@@ -18,12 +18,21 @@ export interface Change {
   readonly fields: ReadonlyArray<string>
 }
 
+/** A unit that restarts because of another one. */
+export interface Follower {
+  readonly name: string
+  /** What it is bound to. */
+  readonly to: string
+}
+
 /** The differences between two plans, in the order of a start; of what is removed, in that of the old plan. */
 export interface PlanDiff {
   readonly added: ReadonlyArray<string>
   readonly removed: ReadonlyArray<string>
   readonly changed: ReadonlyArray<Change>
   readonly unchanged: ReadonlyArray<string>
+  /** Those of the unchanged that go down and up again all the same, as they are bound to one that has changed. */
+  readonly follows: ReadonlyArray<Follower>
   readonly groups: {
     readonly added: ReadonlyArray<string>
     readonly removed: ReadonlyArray<string>
@@ -126,18 +135,34 @@ const groupsOf = ({ graph }: Plan): ReadonlyMap<string, Group> => {
   return groups
 }
 
+/** Who is bound to these, or to one that is; in the order of a start, so that each comes after what it is bound to. */
+const followersOf = (
+  { nodes, order }: Graph.Graph,
+  changed: ReadonlySet<string>,
+): ReadonlyArray<Follower> => {
+  const going = new Set(changed)
+  return order.flatMap((name) => {
+    const to = nodes.get(name)!.spec.bindsTo.find((other) => going.has(other))
+    if (to === undefined) return []
+    going.add(name)
+    return changed.has(name) ? [] : [{ name, to }]
+  })
+}
+
 /** What is to be done to get from one plan to another. */
 export const make = (before: Side, after: Side): PlanDiff => {
   const [a, b] = [before.plan.graph, after.plan.graph]
   const changes = b.order
     .filter((name) => a.nodes.has(name))
     .map((name): Change => ({ name, fields: unitFields(name, before, after) }))
+  const changed = changes.filter(({ fields }) => fields.length > 0)
   const [groupsBefore, groupsAfter] = [groupsOf(before.plan), groupsOf(after.plan)]
   return {
     added: b.order.filter((name) => !a.nodes.has(name)),
     removed: a.order.filter((name) => !b.nodes.has(name)),
-    changed: changes.filter(({ fields }) => fields.length > 0),
+    changed,
     unchanged: changes.filter(({ fields }) => fields.length === 0).map(({ name }) => name),
+    follows: followersOf(b, new Set(changed.map(({ name }) => name))),
     groups: {
       added: [...groupsAfter.keys()].filter((name) => !groupsBefore.has(name)),
       removed: [...groupsBefore.keys()].filter((name) => !groupsAfter.has(name)),

@@ -371,6 +371,7 @@ describe("reload", () => {
     removed: ["old"],
     changed: [{ name: "web", fields: ["command", "env.PORT"] }],
     unchanged: ["db"],
+    follows: [{ name: "db", to: "web" }],
     groups: { added: [], removed: [], changed: [] },
   }
 

@@ -194,6 +194,7 @@ export const fakeUnits = (lines = 100): Effect.Effect<FakeUnits, never, Scope.Sc
         removed: [],
         changed: [],
         unchanged: [],
+        follows: [],
         groups: { added: [], removed: [], changed: [] },
       },
     }

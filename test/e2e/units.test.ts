@@ -398,7 +398,7 @@ setInterval(() => {
     const preview = await here.run("reload", "--dry-run")
     expect(preview.code).toBe(0)
     expect(preview.out).toMatch(/^- spare: stops/m)
-    expect(preview.out).toMatch(/^~ web: restarts if it is up, as it has changed/m)
+    expect(preview.out).toMatch(/^~ web: starts anew if it is up or done, as it has changed/m)
     expect(preview.out).toMatch(/^\+ other: is new, and starts$/m)
     expect(preview.out).toMatch(/^ {2}3 unchanged$/m)
     expect([await pidOf(here, "db"), await pidOf(here, "web")]).toEqual([db, web])

@@ -194,11 +194,12 @@ describe("a reload", () => {
     Effect.gen(function* () {
       yield* Fiber.join(yield* start("bound", "free"))
       const [bound, free] = yield* Effect.forEach(["bound", "free"], pidOf)
-      yield* reload({
+      const { diff } = yield* reload({
         db: unit({ env: { A: 1 } }),
         bound: unit({ bindsTo: ["db"] }),
         free: unit({ requires: ["db"] }),
       })
+      assert.deepStrictEqual(diff.follows, [{ name: "bound", to: "db" }])
       yield* settle
       assert.deepStrictEqual(yield* states("db", "bound", "free"), ["ready", "ready", "ready"])
       assert.notStrictEqual(yield* pidOf("bound"), bound)

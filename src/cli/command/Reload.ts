@@ -11,17 +11,25 @@ import { exitCode, printable } from "../World.js"
 type Reloaded = Answer<"reload">
 
 /** What a reload does, a line for each unit that it touches. */
-const changesOf = ({ added, changed, groups, removed, unchanged }: Reloaded): ReadonlyArray<string> => [
+const changesOf = ({
+  added,
+  changed,
+  follows,
+  groups,
+  removed,
+  unchanged,
+}: Reloaded): ReadonlyArray<string> => [
   ...removed.map((name) => `- ${name}: stops, as it is not in it any more`),
   ...changed.map(({ fields, name }) => {
     const what = fields.length === 0 ? "" : `: ${fields.join(", ")}`
-    return `~ ${name}: restarts if it is up, as it has changed${what}`
+    return `~ ${name}: starts anew if it is up or done, as it has changed${what}`
   }),
+  ...follows.map(({ name, to }) => `~ ${name}: restarts if it is up, as it is bound to ${to}`),
   ...added.map((name) => `+ ${name}: is new, and starts`),
   ...groups.removed.map((name) => `- group ${name}: is not in it any more`),
   ...groups.changed.map(({ fields, name }) => `~ group ${name}: has changed: ${fields.join(", ")}`),
   ...groups.added.map((name) => `+ group ${name}: is new`),
-  ...(unchanged.length === 0 ? [] : [`  ${unchanged.length} unchanged`]),
+  ...(unchanged.length === follows.length ? [] : [`  ${unchanged.length - follows.length} unchanged`]),
 ]
 
 /** Whether there is nothing to do. */

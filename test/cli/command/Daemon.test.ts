@@ -12,7 +12,8 @@ describe("reload", () => {
     added: ["new"],
     removed: ["old"],
     changed: [{ name: "web", fields: ["command", "env.PORT"] }],
-    unchanged: ["db"],
+    unchanged: ["db", "follower"],
+    follows: [{ name: "follower", to: "web" }],
     groups: { added: ["pair"], removed: [], changed: [] },
     started: isDry ? [] : [unit("web", { pid: 12 }), unit("new", { state: "failed", reason: "It broke." })],
   })
@@ -24,7 +25,8 @@ describe("reload", () => {
       out: [
         "/etc/holdfast.yaml",
         "- old: stops, as it is not in it any more",
-        "~ web: restarts if it is up, as it has changed: command, env.PORT",
+        "~ web: starts anew if it is up or done, as it has changed: command, env.PORT",
+        "~ follower: restarts if it is up, as it is bound to web",
         "+ new: is new, and starts",
         "+ group pair: is new",
         "  1 unchanged",
