@@ -40,6 +40,7 @@ const adviceByKind: Readonly<Record<string, string>> = {
   Mismatch: "Install the version that is expected, or change what is expected.",
   DependencyTimeout: "Start what it waits for, or raise its dependencyTimeout.",
   ExternalUnavailable: "Bring that server back, and start the unit again.",
+  DependencyFailed: "What it needs is there again: start it.",
   StopTimeout: "End those processes by hand, and stop it again.",
 }
 

@@ -636,6 +636,26 @@ describe("why", () => {
     }).pipe(withUnits({ units })),
   )
 
+  it.effect("of what failed by a unit that is up again it says that it may be started, and no more", () =>
+    Effect.gen(function* () {
+      yield* start("web")
+      assert.deepStrictEqual(yield* states("db", "web"), ["failed", "failed"])
+      yield* start("db")
+      assert.deepStrictEqual(yield* states("db", "web"), ["ready", "failed"])
+      const { why } = yield* supervisor
+      const { chain } = yield* why("web")
+      assert.deepStrictEqual(
+        chain.map(({ advice, unit }) => [unit, advice]),
+        [["web", "What it needs is there again: start it."]],
+      )
+    }).pipe(
+      withUnits({
+        units: { db: unit({ restart: "never" }), web: unit({ requires: ["db"] }) },
+        processes: Testing.byUnit({ db: Testing.inTurn(Testing.exits(1), Testing.runs()) }),
+      }),
+    ),
+  )
+
   it.effect(
     "leads from a unit that waits down to the one that crashes, with its last words and what to do",
     () =>

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { CommandNotFound } from "../../src/process/SpawnError.js"
 import * as Plan from "../../src/unit/Plan.js"
 import * as Testing from "../../src/testing.js"
 import {
@@ -41,6 +42,8 @@ const pidOf = (name: string) => Effect.map(statusNow(name), ({ pid }) => pid)
 
 const names = (diff: { readonly changed: ReadonlyArray<{ readonly name: string }> }) =>
   diff.changed.map(({ name }) => name)
+
+const missing = new CommandNotFound({ program: "run", searched: [] })
 
 /** Takes so long over its stop signal. */
 const slow = (seconds: number) =>
@@ -165,6 +168,41 @@ describe("a reload", () => {
       assert.deepStrictEqual(yield* states("a", "b"), ["failed", "ready"])
       assert.strictEqual((yield* statusNow("a")).failure?.kind, "Crashed")
     }).pipe(withUnits({ units: { a: unit({ restart: "never" }) } })),
+  )
+
+  it.effect("starts what had failed by nothing but a unit that it mends", () =>
+    Effect.gen(function* () {
+      yield* start("all", "own")
+      assert.deepStrictEqual(
+        yield* states("db", "web", "all", "own"),
+        Array.from({ length: 4 }, () => "failed"),
+      )
+      const { started } = yield* reload({
+        db: unit({ restart: "never", env: { A: 1 } }),
+        web: unit({ requires: ["db"] }),
+        all: { kind: "target", requires: ["web"] },
+        own: unit({ restart: "never" }),
+      })
+      yield* settle
+      assert.sameMembers(
+        started.map(({ name }) => name),
+        ["db", "web", "all"],
+      )
+      assert.deepStrictEqual(yield* states("db", "web", "all", "own"), ["ready", "ready", "ready", "failed"])
+    }).pipe(
+      withUnits({
+        units: {
+          db: unit({ restart: "never" }),
+          web: unit({ requires: ["db"] }),
+          all: { kind: "target", requires: ["web"] },
+          own: unit({ restart: "never" }),
+        },
+        processes: Testing.byUnit({
+          db: Testing.inTurn(Testing.fails(missing), Testing.runs()),
+          own: Testing.fails(missing),
+        }),
+      }),
+    ),
   )
 
   it.effect("takes what goes down in order, and lets nothing new start before it is gone", () =>

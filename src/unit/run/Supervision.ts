@@ -233,7 +233,8 @@ export class Supervision {
           )
           yield* this.crews.dismiss(diff.removed)
           const { nodes } = plan.graph
-          const names = [...resumed, ...diff.added.filter((name) => nodes.get(name)!.spec.autostart)]
+          const fresh = [...resumed, ...diff.added.filter((name) => nodes.get(name)!.spec.autostart)]
+          const names = this.withFailedBy(fresh)
           const waits = yield* this.loop.order({ _tag: "Start", names }, () =>
             names.map((name) => [name, Outcomes.ofStart] as const),
           )
@@ -245,6 +246,17 @@ export class Supervision {
         }),
       ),
     )
+
+  /** These, and what has failed by nothing but one of them, and is wanted up. */
+  private withFailedBy(names: ReadonlyArray<string>): ReadonlyArray<string> {
+    const all = new Set(names)
+    for (const name of this.graph.order) {
+      const { desired, phase } = this.loop.state(name)
+      if (desired !== "up" || phase._tag !== "Failed" || phase.failure._tag !== "DependencyFailed") continue
+      if (all.has(phase.failure.name)) all.add(name)
+    }
+    return [...all]
+  }
 
   /** Takes units down for the time of the exchange. */
   private hold(names: ReadonlyArray<string>): Effect.Effect<void> {
