@@ -288,6 +288,18 @@ describe("a task", () => {
     ),
   )
 
+  it.effect("that is ready, and over, at once is told of as any other: once up, once down", () => {
+    const downs: Array<number> = []
+    const onDown: NonNullable<Plan.Hooks["onDown"]> = ({ generation }) =>
+      Effect.sync(() => void downs.push(generation))
+    return Effect.gen(function* () {
+      yield* start("a")
+      yield* settle
+      assert.deepStrictEqual(yield* states("a"), ["exited"])
+      assert.deepStrictEqual(downs, [1])
+    }).pipe(withUnits({ units: { a: task(({ ready }) => ready, { onDown }) } }))
+  })
+
   it.effect("tells its onDown how it ended, and how long it lived", () => {
     const downs: Array<unknown> = []
     return Effect.gen(function* () {

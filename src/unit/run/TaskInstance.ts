@@ -28,6 +28,18 @@ export const start = (
     facts.startedNanos = yield* Clock.currentTimeNanos
     facts.startedAt = yield* Clock.currentTimeMillis
     const ready = Effect.sync(() => tell({ _tag: "ProbePassed", generation, use: "readiness", ready: true }))
+    const probes = yield* HealthWatch.attach(services, spec, { unit: name, mask: spec.mask }).pipe(
+      Scope.extend(scope),
+      Effect.either,
+    )
+    if (probes._tag === "Left") {
+      yield* Scope.close(scope, Exit.void)
+      const error = { kind: "InvalidSpec", message: probes.left.message }
+      tell({ _tag: "SpawnFailed", generation, error, retryable: false })
+      return { generation, stop: () => Effect.void }
+    }
+    // First of all that is told of it: a task may be ready, or over, at once.
+    tell({ _tag: "Spawned", generation, adopted: false })
     const task = yield* Effect.suspend(() =>
       hooks.run!({ ready, log: (text) => Effect.sync(() => log.write("stdout", text, generation)) }),
     ).pipe(
@@ -36,18 +48,6 @@ export const start = (
       // Not in the instance's scope: whether it ends in time is for the stop to see.
       Effect.forkIn(services.scope),
     )
-    const probes = yield* HealthWatch.attach(services, spec, { unit: name, mask: spec.mask }).pipe(
-      Scope.extend(scope),
-      Effect.either,
-    )
-    if (probes._tag === "Left") {
-      yield* Fiber.interruptFork(task)
-      yield* Scope.close(scope, Exit.void)
-      const error = { kind: "InvalidSpec", message: probes.left.message }
-      tell({ _tag: "SpawnFailed", generation, error, retryable: false })
-      return { generation, stop: () => Effect.void }
-    }
-    tell({ _tag: "Spawned", generation, adopted: false })
     const watch = HealthWatch.isEmpty(probes.right)
       ? Effect.void
       : HealthWatch.run(context, probes.right, { generation, isExternal: false })

@@ -67,7 +67,7 @@ export class UnitActor {
       case "Spawn":
         return this.spawn(effect.generation)
       case "StopInstance":
-        return this.instance === undefined ? Effect.void : this.instance.stop(this.grace)
+        return this.stopInstance(effect.generation)
       case "Down":
         return this.down(effect.generation, state.end)
       case "Arm":
@@ -98,6 +98,12 @@ export class UnitActor {
 
   /** Whether its instance is being stopped: kept by whoever sees its states. */
   isStopping = false
+
+  private stopInstance(generation: number): Effect.Effect<void> {
+    if (this.instance !== undefined) return this.instance.stop(this.grace)
+    // Nothing is left here of what these hands have taken over.
+    return Effect.sync(() => this.context.tell({ _tag: "Gone", generation, survivors: [] }))
+  }
 
   private spawn(generation: number): Effect.Effect<void> {
     return Effect.suspend(() => {
