@@ -7,8 +7,8 @@ import * as UnitLog from "../../src/output/UnitLog.js"
 import * as ProcessOutput from "../../src/process/ProcessOutput.js"
 import * as ProcessSpawner from "../../src/process/ProcessSpawner.js"
 import { eventually, sh } from "../process/support.js"
-import { directory } from "./support.js"
-import { files, logging, readPages, withFs } from "./unit-log.js"
+import { directory, replacing } from "./support.js"
+import { files, logging, readPages } from "./unit-log.js"
 
 /** A hub, and what its producer is told. */
 const watched = () => {
@@ -90,7 +90,7 @@ describe("a process that writes faster than the disk", () => {
       const log = yield* UnitLog.make({ directory: where })
       const output = ProcessOutput.make({ whenFull: "block" })
       log.attach(output, 1)
-      yield* withFs(
+      yield* replacing(
         "writev",
         (original) =>
           (...args: Parameters<typeof fs.writev>) =>
@@ -118,7 +118,7 @@ describe("a process that writes faster than the disk", () => {
       const { offer, output, told } = watched()
       log.attach(output, 1)
       const answers: Array<() => void> = []
-      yield* withFs(
+      yield* replacing(
         "writev",
         (original) =>
           (...args: Parameters<typeof fs.writev>) =>
@@ -148,7 +148,7 @@ describe("a process that writes faster than the disk", () => {
       log.write("stdout", "first", 1)
       yield* log.flush
       const answers: Array<() => void> = []
-      yield* withFs(
+      yield* replacing(
         "writev",
         (original) =>
           (...args: Parameters<typeof fs.writev>) =>

@@ -13,7 +13,7 @@ import * as TestClock from "effect/TestClock"
 import * as LineTimes from "../../src/output/LineTimes.js"
 import { RotatedWriter } from "../../src/output/RotatedWriter.js"
 import * as UnitLog from "../../src/output/UnitLog.js"
-import { descriptorsIn, directory, turn, until } from "./support.js"
+import { descriptorsIn, directory, replacing, turn, until } from "./support.js"
 import {
   collect,
   copyTo,
@@ -31,7 +31,6 @@ import {
   sizeOf,
   texts,
   using,
-  withFs,
 } from "./unit-log.js"
 
 const place = Effect.map(directory, (made) => path.join(made, "log"))
@@ -584,7 +583,7 @@ describe("a disk", () => {
       const log = yield* Effect.provide(open({ directory: where }), logging().layer)
       count(log, 0, 0)
       yield* log.flush
-      yield* withFs(
+      yield* replacing(
         "writev",
         (original) =>
           (fd: number, buffers: Array<Buffer>, position: number, done: (...args: any) => void) => {
@@ -623,7 +622,7 @@ describe("a disk", () => {
       const log = yield* Effect.provide(open({ directory: where }), layer)
       count(log, 1, 1)
       yield* log.flush
-      yield* withFs(
+      yield* replacing(
         "write",
         (original) =>
           (fd: number, bytes: Buffer, offset: number, length: number, position: number, done: any) =>
@@ -654,7 +653,7 @@ describe("a disk", () => {
       const log = yield* Scope.extend(UnitLog.make({ directory: where }), scope)
       count(log, 1, 1)
       yield* log.flush
-      yield* withFs(
+      yield* replacing(
         "writev",
         (original) =>
           (...args: Parameters<typeof fs.writev>) =>

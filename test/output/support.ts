@@ -96,7 +96,7 @@ export const until = (what: string, condition: () => boolean): Effect.Effect<voi
   })
 
 /** Runs with another function of `node:fs` in the place of the real one. */
-export const replacing = <K extends "open" | "read", A, E, R>(
+export const replacing = <K extends "open" | "read" | "write" | "writev", A, E, R>(
   name: K,
   replacement: (original: (typeof fs)[K]) => (...args: any) => void,
   run: Effect.Effect<A, E, R>,

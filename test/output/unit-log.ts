@@ -1,6 +1,5 @@
 /** What the tests of the logs of units share. */
-import nodeFs, * as fs from "node:fs"
-import { syncBuiltinESMExports } from "node:module"
+import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -104,27 +103,6 @@ export const copyTo = (directory: string, name: string): string => {
   const copy = path.join(path.dirname(directory), name)
   fs.cpSync(directory, copy, { recursive: true, verbatimSymlinks: true })
   return copy
-}
-
-/** Runs with another function of `node:fs` in the place of the real one. */
-export const withFs = <K extends "write" | "writev", A, E, R>(
-  name: K,
-  replacement: (original: (typeof fs)[K]) => (...args: any) => void,
-  run: Effect.Effect<A, E, R>,
-): Effect.Effect<A, E, R> => {
-  const put = (value: unknown): void => {
-    Object.assign(nodeFs, { [name]: value })
-    syncBuiltinESMExports()
-  }
-  return Effect.acquireUseRelease(
-    Effect.sync(() => {
-      const original = nodeFs[name]
-      put(replacement(original))
-      return original
-    }),
-    () => run,
-    (original) => Effect.sync(() => put(original)),
-  )
 }
 
 /** Waits until everything is written, however often it has to be tried again. */
