@@ -30,7 +30,11 @@ const nameOf = (index: number): string => `unit-${index}`
 const names = Array.from({ length: units }, (_, index) => nameOf(index))
 
 /** Serves until it is told to end by a signal. */
-const untilEnded = (): Promise<void> => new Promise((resolve) => process.once("SIGTERM", () => resolve()))
+const untilEnded = (): Promise<void> => {
+  // The harness would exit at once, and leave what runs behind.
+  process.removeAllListeners("SIGTERM")
+  return new Promise((resolve) => process.once("SIGTERM", () => resolve()))
+}
 
 const ours = async (fifo: string, root: string): Promise<void> => {
   const ground = Layer.provideMerge(
