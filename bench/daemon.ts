@@ -54,10 +54,11 @@ export interface Daemon {
   readonly stop: () => Promise<void>
 }
 
-/** Starts a daemon of the built program on a root. */
-export const start = async (root: string): Promise<Daemon> => {
+/** Starts a daemon of the built program on a root; with `file`, it has the units of that configuration. */
+export const start = async (root: string, file?: string): Promise<Daemon> => {
   const begin = performance.now()
   const args = [program, "serve", "--json", "--root", root, "--bind", "127.0.0.1:0", "--log-level", "warning"]
+  if (file !== undefined) args.push("-f", file)
   const child = owned(spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] }))
   let said = ""
   child.stderr.on("data", (chunk) => (said += String(chunk)))
@@ -116,6 +117,10 @@ export const processorMillis = (pid: number): number => {
 /** The memory that a process holds, in MB. Linux only. */
 export const residentMegabytes = (pid: number): number =>
   Number(/^VmRSS:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1_024
+
+/** The proportional set size of a process, in MB: what it shares is divided by how many share it. Linux only. */
+export const proportionalMegabytes = (pid: number): number =>
+  Number(/^Pss:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))![1]) / 1_024
 
 /** Resolves after so many milliseconds. */
 export const sleep = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))

@@ -1,22 +1,13 @@
 /**
  * How long is a unit away after `kill -9`? From the kill until its next process runs: the first restart of each unit in
- * turn, with 100 units up, against a bare Node program that spawns anew on `exit`; and against supervisord and pm2,
+ * turn, with 100 units up, in the built daemon, against a bare Node program that spawns anew on `exit`; and against supervisord and pm2,
  * where these are installed. Every process says that it runs by a line into one FIFO.
  */
-import { execFileSync, spawn, spawnSync } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import { Socket } from "node:net"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as LogLevel from "effect/LogLevel"
-import * as EventLog from "../src/event/EventLog.js"
-import * as PortHolder from "../src/probe/PortHolder.js"
-import * as Prober from "../src/probe/Prober.js"
-import * as ProcessSpawner from "../src/process/ProcessSpawner.js"
-import * as Supervisor from "../src/unit/Supervisor.js"
 import * as Daemon from "./daemon.js"
 import { limited, median, paired, percentile } from "./harness.js"
 
@@ -34,28 +25,6 @@ const untilEnded = (): Promise<void> => {
   // The harness would exit at once, and leave what runs behind.
   process.removeAllListeners("SIGTERM")
   return new Promise((resolve) => process.once("SIGTERM", () => resolve()))
-}
-
-const ours = async (fifo: string, root: string): Promise<void> => {
-  const ground = Layer.provideMerge(
-    Layer.mergeAll(Prober.layer, PortHolder.layer, EventLog.layer({ root })),
-    ProcessSpawner.layer,
-  )
-  const plan = {
-    units: Object.fromEntries(names.map((name) => [name, { command: script(name, fifo), minUptime: 0 }])),
-  }
-  const supervisor = Supervisor.layer({ plan, root }).pipe(
-    Layer.provide(ground),
-    Layer.provide(Logger.minimumLogLevel(LogLevel.Error)),
-  )
-  await Effect.runPromise(
-    Effect.scoped(
-      Effect.zipRight(
-        Layer.build(supervisor),
-        Effect.promise(() => untilEnded()),
-      ),
-    ),
-  )
 }
 
 const bare = async (fifo: string): Promise<void> => {
@@ -80,27 +49,45 @@ const bare = async (fifo: string): Promise<void> => {
 
 /** What runs a program that keeps the units up, and how it is ended. */
 interface Keeper {
-  readonly start: (fifo: string, root: string) => () => Promise<void>
+  readonly start: (fifo: string, root: string) => Promise<() => Promise<void>>
 }
 
-const own = (role: string): Keeper => ({
-  start: (fifo, root) => {
-    const child = Daemon.owned(
-      spawn(process.execPath, [fileURLToPath(import.meta.url), role, fifo, root], { stdio: "inherit" }),
-      "SIGTERM",
+/** Ends a process by TERM, and waits for its end. */
+const ending = (child: ChildProcess) => async (): Promise<void> => {
+  const closed = Daemon.ended(child)
+  child.kill("SIGTERM")
+  await closed
+}
+
+/** The built daemon, with the units in a file. */
+const ours: Keeper = {
+  start: async (fifo, root) => {
+    const file = path.join(root, "holdfast.yaml")
+    const units = names.map(
+      // In the file, `$$` is a `$`.
+      (name) =>
+        `  ${name}: { command: ${JSON.stringify(script(name, fifo).replaceAll("$", "$$$$"))}, minUptime: 0 }\n`,
     )
-    return async () => {
-      const closed = Daemon.ended(child)
-      child.kill("SIGTERM")
-      await closed
-    }
+    fs.writeFileSync(file, `units:\n${units.join("")}`)
+    const daemon = await Daemon.start(root, file)
+    return daemon.stop
   },
-})
+}
+
+const bareLoop: Keeper = {
+  start: async (fifo) =>
+    ending(
+      Daemon.owned(
+        spawn(process.execPath, [fileURLToPath(import.meta.url), "bare", fifo], { stdio: "inherit" }),
+        "SIGTERM",
+      ),
+    ),
+}
 
 const isInstalled = (command: string): boolean => spawnSync("which", [command]).status === 0
 
 const supervisord: Keeper = {
-  start: (fifo, root) => {
+  start: async (fifo, root) => {
     const file = path.join(root, "supervisord.conf")
     const programs = names.map(
       (name) =>
@@ -108,17 +95,12 @@ const supervisord: Keeper = {
     )
     const main = `[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=${root}/pid\nchildlogdir=${root}\n`
     fs.writeFileSync(file, `${main}\n${programs.join("\n")}`)
-    const child = Daemon.owned(spawn("supervisord", ["-c", file], { stdio: "ignore" }), "SIGTERM")
-    return async () => {
-      const closed = Daemon.ended(child)
-      child.kill("SIGTERM")
-      await closed
-    }
+    return ending(Daemon.owned(spawn("supervisord", ["-c", file], { stdio: "ignore" }), "SIGTERM"))
   },
 }
 
 const pm2: Keeper = {
-  start: (fifo, root) => {
+  start: async (fifo, root) => {
     const env = { ...process.env, PM2_HOME: root }
     const file = path.join(root, "ecosystem.config.json")
     const apps = names.map((name) => ({
@@ -163,7 +145,7 @@ const round = async (keeper: Keeper): Promise<ReadonlyArray<number>> => {
       onLine = () => wanted() && resolve()
     })
   const up = next(() => pids.size === units)
-  const stop = keeper.start(fifo, root)
+  const stop = await keeper.start(fifo, root)
   await up
   await Daemon.sleep(500)
   const times: Array<number> = []
@@ -188,7 +170,7 @@ const question = async (name: string, keeper: Keeper, rounds: number, mark: { re
     unit: "ms",
     rounds,
     ours: async () => {
-      const times = await round(own("ours"))
+      const times = await round(ours)
       all.push(...times)
       return median(times)
     },
@@ -198,23 +180,17 @@ const question = async (name: string, keeper: Keeper, rounds: number, mark: { re
   return all
 }
 
-switch (process.argv[2]) {
-  case "ours":
-    await ours(process.argv[3]!, process.argv[4]!)
-    break
-  case "bare":
-    await bare(process.argv[3]!)
-    break
-  default: {
-    const all = await question("kill -9 to the next process / bare respawn", own("bare"), 5, { atMost: 2 })
-    limited({
-      name: "  its p99, with 100 units up",
-      unit: "ms",
-      figures: [percentile(all, 99)],
-      atMost: 15,
-    })
-    if (isInstalled("supervisord"))
-      await question("kill -9 to the next process / supervisord", supervisord, 2, {})
-    if (isInstalled("pm2")) await question("kill -9 to the next process / pm2", pm2, 2, {})
-  }
+if (process.argv[2] === "bare") {
+  await bare(process.argv[3]!)
+} else {
+  const all = await question("kill -9 to the next process / bare respawn", bareLoop, 5, { atMost: 2 })
+  limited({
+    name: "  its p99, with 100 units up",
+    unit: "ms",
+    figures: [percentile(all, 99)],
+    atMost: 15,
+  })
+  if (isInstalled("supervisord"))
+    await question("kill -9 to the next process / supervisord", supervisord, 1, {})
+  if (isInstalled("pm2")) await question("kill -9 to the next process / pm2", pm2, 2, {})
 }

@@ -172,7 +172,8 @@ export const serve = <E, R>(settings: Settings, runner: Layer.Layer<JobRunner, E
     SqliteJobStore.layer({ root }),
     EventLog.layer({ root }),
     ProcessSpawner.layer,
-    EventLoopLag.layer(),
+    // Looking more often would cost an idle daemon a hundred wakes a second.
+    EventLoopLag.layer({ resolution: 100 }),
     ProcessMetrics.layer,
   )
   const kept = units === undefined ? Layer.empty : supervision(units, root)

@@ -92,7 +92,8 @@ export const start = (
   Effect.gen(function* () {
     const { facts, log, spec, tell } = context
     const scope = yield* Scope.make()
-    const output = ProcessOutput.make()
+    // A unit that writes faster than the disk takes waits for it, a little; see `UnitLog.attach`.
+    const output = ProcessOutput.make({ whenFull: "block" })
     let running: Process | undefined
     let record: InstanceRecord | undefined
     const ending = yield* Deferred.make<(graceMillis?: number) => Effect.Effect<void>>()
