@@ -8,6 +8,7 @@ import * as Stream from "effect/Stream"
 import { EventLog } from "../../../src/event/EventLog.js"
 import type * as Plan from "../../../src/unit/Plan.js"
 import { fill, smallDisk } from "../../job/runner-support.js"
+import { replacing } from "../../output/support.js"
 import { eventually, node, sh } from "../../process/support.js"
 import { makeRoot } from "../port/support.js"
 import { comesTo, line, ours, supervised, supervisedAndLogged } from "../support.js"
@@ -344,6 +345,37 @@ describe("a full disk", () => {
       .some((name) =>
         fs.readFileSync(join(disk, "root", "units", "talks", "logs", name), "latin1").includes("done"),
       )
+})
+
+describe("a slow disk", () => {
+  it.scopedLive("makes a unit that floods wait for it: no line is missing in its files", () =>
+    Effect.gen(function* () {
+      const root = yield* makeRoot
+      const lines = 200_000
+      yield* replacing(
+        "writev",
+        (original) =>
+          (...args: Parameters<typeof fs.writev>) =>
+            void setTimeout(() => original(...args), 10),
+        supervised(
+          {
+            units: { flood: { kind: "oneshot", command: sh(`yes "${"x".repeat(99)}" | head -n ${lines}`) } },
+          },
+          ({ start }) => start(["flood"]),
+          { root },
+        ),
+      )
+      const logs = join(root, "units", "flood", "logs")
+      const sizes = fs
+        .readdirSync(logs)
+        .filter((name) => /^\d+\.log$/.test(name))
+        .map((name) => fs.statSync(join(logs, name)).size)
+      assert.strictEqual(
+        sizes.reduce((sum, size) => sum + size, 0),
+        lines * 100,
+      )
+    }),
+  )
 })
 
 describe("tasks and processes", () => {
