@@ -112,14 +112,19 @@ const drained = (response: ServerResponse): Effect.Effect<void> =>
     return Effect.sync(leave)
   })
 
+/** By pulls, one after the other: a stream that is run leaves chains of what is done, which V8 frees late. */
 const stream = (response: ServerResponse, { pieces }: Routes.Streamed, contentType: string) =>
-  Effect.zipRight(
-    Effect.sync(() => response.writeHead(200, { ...common, "content-type": contentType })),
-    Stream.runForEachChunk(pieces, (chunk) =>
-      Effect.suspend(() =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      response.writeHead(200, { ...common, "content-type": contentType })
+      const pull = yield* Stream.toPull(pieces)
+      const next = Effect.flatMap(pull, (chunk) =>
         response.write(Chunk.join(chunk, "")) || response.closed ? Effect.void : drained(response),
-      ),
-    ),
+      )
+      yield* Effect.catchAll(Effect.forever(next), (end) =>
+        Option.match(end, { onNone: () => Effect.void, onSome: Effect.fail }),
+      )
+    }),
   )
 
 /** Makes a server answer. */

@@ -13,8 +13,14 @@ export const head = <Type extends string>(type: Type) => ({
   type,
 })
 
+/** The last time that was written: the lines of a flood come by the hundred in one millisecond. */
+let written = { millis: 0, text: "1970-01-01T00:00:00.000Z" }
+
 /** A time by RFC 3339 in UTC. */
-export const time = (millis: number): string => new Date(millis).toISOString()
+export const time = (millis: number): string => {
+  if (millis !== written.millis) written = { millis, text: new Date(millis).toISOString() }
+  return written.text
+}
 
 /** {@link time}, where there is one. */
 export const maybeTime = (millis: number | undefined): string | undefined =>

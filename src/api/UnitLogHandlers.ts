@@ -1,4 +1,5 @@
 /** What the endpoints that give a unit's output do. */
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { LogGap, LogLine, UnitLog } from "../output/UnitLog.js"
@@ -54,6 +55,13 @@ const written = (one: LogLine | LogGap): string =>
     ? EventStream.write("line", String(one.seq), UnitPresent.line(one))
     : EventStream.write("missed", String(one.next), UnitPresent.missed(one))
 
+/** As one text: a follower of a flood takes thousands of lines at a time. */
+const allWritten = (chunk: Chunk.Chunk<LogLine | LogGap>): Chunk.Chunk<string> => {
+  let text = ""
+  for (const one of chunk) text += written(one)
+  return Chunk.of(text)
+}
+
 const follow = (units: Logs, stopping: Effect.Effect<void>): Handlers["followUnit"] =>
   Effect.fnUntraced(function* ({ headers, path: { name }, urlParams: { after, lines } }) {
     if (after !== undefined && lines !== undefined)
@@ -64,7 +72,7 @@ const follow = (units: Logs, stopping: Effect.Effect<void>): Handlers["followUni
     const begin = known ?? (lines === undefined || lines === 0 ? log.latest() : undefined)
     const events = log
       .follow(begin === undefined ? { lines } : { after: begin })
-      .pipe(Stream.map(written), Stream.mapError(toApiError))
+      .pipe(Stream.mapChunks(allWritten), Stream.mapError(toApiError))
     const all = begin === undefined ? events : Stream.concat(Stream.make(EventStream.place(begin)), events)
     return new Streamed(Stream.interruptWhen(EventStream.alive(all), stopping))
   })
