@@ -8,6 +8,7 @@ import * as ParseResult from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import * as InvalidSpec from "../process/InvalidSpec.js"
 import type { Redact } from "../process/Mask.js"
+import * as Nearest from "../process/Nearest.js"
 import * as Place from "./Place.js"
 import type { Found } from "./YamlText.js"
 
@@ -61,8 +62,20 @@ const takeOut = (input: unknown, path: Place.Path, standIns: Readonly<Record<str
 const isHolder = (value: unknown): value is Record<string | number, unknown> =>
   typeof value === "object" && value !== null
 
-const sentence = ({ allowed, value }: InvalidSpec.Issue): string =>
-  value === "(hidden)" || /^it is (?:not known|required)/.test(allowed) ? allowed : `got ${value}; ${allowed}`
+/** The word among those allowed that was most likely meant. */
+const guess = ({ allowed, value }: InvalidSpec.Issue): string => {
+  const list = /^expected ([\w-]+(?:, [\w-]+)* or [\w-]+)/.exec(allowed)?.[1]
+  const words = list?.split(/, | or /) ?? [...allowed.matchAll(/"([^"]+)"/g)].map(([, word]) => word!)
+  const meant = /^".*"$/.test(value) ? Nearest.nearest(value.slice(1, -1), words) : undefined
+  return meant === undefined ? "" : `; did you mean ${meant}?`
+}
+
+const sentence = (issue: InvalidSpec.Issue): string => {
+  const { allowed, value } = issue
+  return value === "(hidden)" || /^it is (?:not known|required)/.test(allowed)
+    ? allowed
+    : `got ${value}; ${allowed}${guess(issue)}`
+}
 
 /** Whether a complaint is about several fields, each of which is right for itself. */
 const isRule = (issue: ParseResult.ParseIssue): boolean =>

@@ -20,7 +20,7 @@ export class ForeignServer extends Schema.TaggedError<ForeignServer>()("ForeignS
 }) {
   override get message(): string {
     const advice = this.healthy
-      ? "Stop it, choose another port, or use it as it is with the policy adopt-as-external"
+      ? "Stop it, choose another port, or use it as it is with `foreign: adopt-as-external`"
       : "Stop it or choose another port"
     return `Another server holds port ${this.port}: ${named(this.holder)}. ${this.subject} ${this.answer}. ${advice}.`
   }

@@ -222,7 +222,9 @@ const fields = {
   /** How long such a restart waits at most. Default 2 min. */
   busyGrace: Schema.optionalWith(Span, { default: () => Duration.minutes(2) }),
   /** How long a start may take; never less than the probes need. Default 30 s; of a oneshot: no limit. */
-  startTimeout: Schema.optional(Span),
+  startTimeout: Schema.optional(
+    Span.pipe(Schema.filter((time) => Duration.toMillis(time) > 0 || "expected a time over 0")),
+  ),
   /** Without a probe it is Ready once it has been up for so long. Default 1 s. */
   minUptime: Schema.optionalWith(Span, { default: () => Duration.seconds(1) }),
   /** Whether the listener at its port must be the unit's own process, or one it started. Default true. */

@@ -374,9 +374,17 @@ table("a faulty key keeps quiet what follows from it", [
     "a kind",
     "units:\n  a: { kind: servce }\n  b: { kind: extrenal, url: http://127.0.0.1 }\n  c: { knd: target, requires: [a] }\n",
     [
-      '2:14: units.a.kind: got "servce"; expected "service" or "oneshot" or "target" or "external" or "task"',
-      '3:14: units.b.kind: got "extrenal"; expected "service" or "oneshot" or "target" or "external" or "task"',
+      '2:14: units.a.kind: got "servce"; expected "service" or "oneshot" or "target" or "external" or "task"; did you mean service?',
+      '3:14: units.b.kind: got "extrenal"; expected "service" or "oneshot" or "target" or "external" or "task"; did you mean external?',
       "4:8: units.c.knd: there is no such key; did you mean kind?",
+    ],
+  ],
+  [
+    "a word among few",
+    "units:\n  a: { command: x, restart: on-falure, startTimeout: 0 }\n",
+    [
+      '2:29: units.a.restart: got "on-falure"; expected on-failure, always or never or an object; did you mean on-failure?',
+      "2:54: units.a.startTimeout: got 0; expected a time over 0",
     ],
   ],
   [
@@ -453,7 +461,7 @@ table("units that do not fit together", [
     "units:\n  a: { command: x }\n  b: { command: x }\ngroups:\n  g: { units: [a, c], strategy: one-for-none }\n  h: { units: [b, a, b] }\n",
     [
       '5:19: groups.g.units.c: there is no unit "c"',
-      '5:33: groups.g.strategy: got "one-for-none"; expected one-for-one, one-for-all or rest-for-one',
+      '5:33: groups.g.strategy: got "one-for-none"; expected one-for-one, one-for-all or rest-for-one; did you mean one-for-one?',
       "6:19: groups.h.units.a: a is in the group g already",
       "6:22: groups.h.units.b: b stands twice in the group h",
     ],

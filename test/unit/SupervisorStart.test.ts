@@ -131,6 +131,10 @@ describe("the start timeout", () => {
   it.effect("of a oneshot there is none, unless it says so", () =>
     Effect.gen(function* () {
       yield* start("patient", "hasty")
+      yield* adjust("1999 millis")
+      assert.deepStrictEqual(yield* states("hasty"), ["starting"])
+      yield* adjust("1 millis")
+      assert.deepStrictEqual(yield* states("hasty"), ["failed"])
       yield* adjust("10 days")
       assert.deepStrictEqual(yield* states("patient", "hasty"), ["starting", "failed"])
       assert.strictEqual((yield* statusNow("hasty")).failure?.kind, "StartTimeout")
@@ -138,7 +142,7 @@ describe("the start timeout", () => {
       withUnits({
         units: {
           patient: { kind: "oneshot", command: ["run"] },
-          hasty: { kind: "oneshot", command: ["run"], startTimeout: "1m", restart: "never" },
+          hasty: { kind: "oneshot", command: ["run"], startTimeout: "2s", restart: "never" },
         },
       }),
     ),

@@ -21,8 +21,10 @@ export const of = (spec: UnitSpec, hooks: Hooks): Traits => ({
 const margin = Duration.seconds(5)
 
 /** The whole time that the probes of a start may need, one gate after the other. */
-const startTimeout = ({ minUptime, readiness, startTimeout, startup }: UnitSpec): Duration.Duration => {
+const startTimeout = ({ kind, minUptime, readiness, startTimeout, startup }: UnitSpec): Duration.Duration => {
   const configured = startTimeout ?? Check.defaultStartTimeout
+  // It has to end, not to stay up.
+  if (kind === "oneshot") return configured
   if (startup === undefined && readiness === undefined) {
     return Duration.max(configured, Duration.sum(minUptime, margin))
   }
