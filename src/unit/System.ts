@@ -4,11 +4,12 @@
  * on one picture of the whole, with nothing in between.
  */
 import * as HashMap from "effect/HashMap"
-import { type Outcome, type System, SystemStep, type World } from "./SystemStep.js"
+import { SystemStep } from "./SystemStep.js"
+import type { Outcome, System, World } from "./SystemWorld.js"
 import type { UnitEvent } from "./UnitEvent.js"
 import { initial, type UnitState } from "./UnitState.js"
 
-export type { Change, Outcome, System, World } from "./SystemStep.js"
+export type { Change, Outcome, System, World } from "./SystemWorld.js"
 
 /** What somebody wants. */
 export type Command =

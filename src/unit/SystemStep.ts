@@ -4,73 +4,20 @@ import * as Option from "effect/Option"
 import * as Dependencies from "./Dependencies.js"
 import * as Graph from "./Graph.js"
 import { classify } from "./RestartPolicy.js"
-import { goesDown, type Traits, transition } from "./Transition.js"
+import { goesDown, transition } from "./Transition.js"
 import type { UnitEffect, UnitEvent } from "./UnitEvent.js"
 import { isActive, isSettled, type UnitState } from "./UnitState.js"
+import {
+  type Change,
+  type Due,
+  eventOf,
+  isCrash,
+  type Outcome,
+  strength,
+  type System,
+  type World,
+} from "./SystemWorld.js"
 import { isSame } from "./Verdict.js"
-
-/** What a unit is about to be told, once everything that goes down with it, and waits for it, is down. */
-type Due = "loss" | "group" | "restart" | "stop" | "shutdown"
-
-/** Where everything is. */
-export interface World {
-  readonly states: HashMap.HashMap<string, UnitState>
-  /** Units that wait for others to go down before they do. */
-  readonly due: HashMap.HashMap<string, Due>
-  readonly closed: boolean
-  /** Whether the units are other ones than at the last step, so that all verdicts are to be looked at again. */
-  readonly isNew: boolean
-}
-
-/** The units that there are, and what decides their transitions. */
-export interface System {
-  readonly graph: Graph.Graph
-  readonly traits: ReadonlyMap<string, Traits>
-}
-
-/** A unit that has come from one state to another. */
-export interface Change {
-  readonly unit: string
-  readonly event: UnitEvent["_tag"]
-  readonly from: UnitState
-  readonly to: UnitState
-}
-
-/** What has come of a step. */
-export interface Outcome {
-  readonly world: World
-  readonly effects: ReadonlyArray<{ readonly unit: string; readonly effect: UnitEffect }>
-  readonly changes: ReadonlyArray<Change>
-}
-
-/** What is due is replaced by what is stronger only. */
-const strength: Readonly<Record<Due, number>> = { loss: 0, group: 1, restart: 2, stop: 3, shutdown: 4 }
-
-const eventOf: Readonly<Record<Due, UnitEvent>> = {
-  // It may be back by now, and what is bound to it goes down all the same.
-  loss: {
-    _tag: "Dependencies",
-    verdict: {
-      _tag: "Waiting",
-      reasons: ["What it needs was down."],
-      required: true,
-      lost: true,
-      bound: true,
-    },
-  },
-  group: { _tag: "Restart", cause: "group" },
-  restart: { _tag: "Restart", cause: "restart" },
-  stop: { _tag: "Stop" },
-  shutdown: { _tag: "Shutdown" },
-}
-
-/** Whether an instance is gone by its own failure, and is to be followed by another one that nobody has ordered. */
-const isCrash = (from: UnitState, to: UnitState): boolean => {
-  if (!from.live || to.live || (to.phase._tag !== "Backoff" && to.phase._tag !== "Blocked")) return false
-  const { phase } = from
-  if (phase._tag !== "Stopping") return true
-  return !phase.queued && ["exit", "start-timeout", "unhealthy"].includes(phase.cause)
-}
 
 /** Adds a number to ascending ones, once. */
 const insert = (ascending: Array<number>, number: number): void => {
