@@ -48,6 +48,8 @@ export interface Seed {
   readonly spec: JobSpec
   readonly hidden: ReadonlyArray<string>
   readonly queued: boolean
+  /** Now, by the wall clock, which may have been set back since the time in its id; default: that time. */
+  readonly at?: number | undefined
   readonly restartOf?: JobId.JobId | undefined
 }
 
@@ -72,7 +74,7 @@ const queue = (record: JobRecord, at: number): JobRecord => {
 }
 
 /** The record of a new job. */
-export const make = ({ hidden, id, queued, restartOf, spec }: Seed): JobRecord => {
+export const make = ({ at, hidden, id, queued, restartOf, spec }: Seed): JobRecord => {
   const createdAt = JobId.createdAt(id)
   const created: JobRecord = compact({
     id,
@@ -84,7 +86,7 @@ export const make = ({ hidden, id, queued, restartOf, spec }: Seed): JobRecord =
     attempts: [],
     state: { _tag: "created" },
   })
-  return queued ? queue(created, createdAt) : created
+  return queued ? queue(created, Math.min(at ?? createdAt, createdAt)) : created
 }
 
 /** The attempt that runs, or ran last. */

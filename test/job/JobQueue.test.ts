@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
+import { type RunnerContext, steadily, timed } from "../../src/job/run/RunnerContext.js"
 import { JobEvent } from "../../src/job/JobEvent.js"
 import type * as JobId from "../../src/job/JobId.js"
 import * as JobQueue from "../../src/job/queue/JobQueue.js"
@@ -794,4 +795,33 @@ describe("a random course of the queue", () => {
     )
     for (const [what, count] of Object.entries(total)) assert.isAbove(count, 100, what)
   })
+})
+
+describe("a clock that was set back by a day", () => {
+  const waits = (record: JobRecord.JobRecord) =>
+    Effect.gen(function* () {
+      const { state } = yield* timed({ startTimes: new Map() } as unknown as RunnerContext, record)
+      if (state._tag !== "queued") return assert.fail("it is queued")
+      return state.notBefore! - (yield* steadily)
+    })
+  const day = 86_400_000
+
+  it.effect("makes no delay and no backoff longer", () =>
+    Effect.gen(function* () {
+      const delayed = job(1, { delay: Duration.seconds(5) })
+      const late = { _tag: "queued" as const, since: day, notBefore: day + 5_000 }
+      assert.strictEqual(yield* waits({ ...delayed, state: late }), 5_000)
+      const [attempt] = next(job(2, { retries: 1 }), Support.launch(1)).attempts
+      assert.strictEqual(
+        yield* waits({ ...job(2, { retries: 1 }), attempts: [attempt!], state: late }),
+        Duration.toMillis(base.backoff.max),
+      )
+    }),
+  )
+
+  it.effect("leaves a start time what it is", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* waits(job(3, { startAt: day })), day)
+    }),
+  )
 })

@@ -1,6 +1,7 @@
 /** What the parts of the runner share. */
 import type * as Context from "effect/Context"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schedule from "effect/Schedule"
@@ -67,9 +68,16 @@ export const timed = (context: RunnerContext, record: JobRecord): Effect.Effect<
       return record
     }
     if (attempts.length === 0 && spec.delay === undefined) context.startTimes.set(id, state.notBefore)
-    const drift = (yield* steadily) - (yield* now)
-    return { ...record, state: { ...state, notBefore: state.notBefore + drift } }
+    const present = yield* now
+    const left = Math.min(state.notBefore - present, longestWait(record))
+    return { ...record, state: { ...state, notBefore: (yield* steadily) + left } }
   })
+
+/** No delay and no backoff takes longer from now on, in milliseconds, though the clock was set back meanwhile. */
+const longestWait = ({ attempts, spec: { backoff, delay } }: JobRecord): number => {
+  if (attempts.length > 0) return Duration.toMillis(backoff.max)
+  return delay === undefined ? Infinity : Math.ceil(Duration.toMillis(delay))
+}
 
 /** Passes a stored change on to the queue, to whoever waits, and to the log. */
 export const publish = (context: RunnerContext, record: JobRecord): Effect.Effect<void> =>

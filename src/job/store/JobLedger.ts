@@ -1,4 +1,5 @@
 /** How records are inserted, changed and removed, over whatever tables hold them. Each runs as one transaction. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 import type * as Mask from "../../process/Mask.js"
@@ -68,7 +69,8 @@ export const insert = <E>(
     )
     const resolved = { ...spec, after: after as unknown as JobSpec["after"] }
     const { hidden, secrets, shown } = JobSecrets.hide(resolved, inherited)
-    const record = JobRecord.make({ id, spec: shown, hidden, queued, restartOf })
+    const at = Math.trunc(yield* Clock.currentTimeMillis)
+    const record = JobRecord.make({ id, spec: shown, hidden, queued, at, restartOf })
     yield* tables.add(record, secrets)
     return { record, isNew: true }
   })
