@@ -21,12 +21,14 @@ import * as Ending from "./Ending.js"
 import * as Format from "./Format.js"
 import type { Handler } from "./Handler.js"
 import * as Interrupts from "./Interrupts.js"
+import * as LogLine from "./LogLine.js"
 import { nearest } from "../process/Nearest.js"
+import { painterOf } from "./Painter.js"
 import { rootOf, rootOption } from "./Root.js"
 import * as Serve from "./Serve.js"
 import type * as Syntaxes from "./Syntaxes.js"
 import type { Failure, World } from "./World.js"
-import { exitCode } from "./World.js"
+import { calledAs, exitCode } from "./World.js"
 
 export { check } from "./Check.js"
 export { up } from "./foreground/Up.js"
@@ -62,6 +64,11 @@ const droppedOf =
       ? `${JSON.stringify({ message, logLevel: "WARN", timestamp })}\n`
       : `timestamp=${timestamp} level=WARN message=${JSON.stringify(message)}\n`
   }
+
+const formatOf = (isJson: boolean, world: World): Logger.Logger<unknown, string> => {
+  if (isJson) return Logger.jsonLogger
+  return world.err.isTerminal ? LogLine.forTerminal(painterOf(world.err, world)) : Logger.logfmtLogger
+}
 
 /** The units of the file that was named, and how that is read again. */
 const unitsOf = (given: string, world: Pick<World, "cwd" | "env">): Effect.Effect<Serve.Units, Failure> =>
@@ -104,8 +111,7 @@ export const serve: Handler<typeof Syntaxes.serve> = async ({ options }, world) 
   world.out.endure()
   const orders = Effect.runSync(Mailbox.make<Serve.Order>())
   obeySignals(orders, options.file !== undefined, world)
-  const format = options["log-json"] ? Logger.jsonLogger : Logger.logfmtLogger
-  const logger = Logger.map(format, (line) => void world.err.write(`${line}\n`))
+  const logger = Logger.map(formatOf(options["log-json"], world), (line) => void world.err.write(`${line}\n`))
   const daemon = Effect.gen(function* () {
     const units = options.file === undefined ? undefined : yield* unitsOf(options.file, world)
     const settings: Serve.Settings = {
@@ -114,6 +120,7 @@ export const serve: Handler<typeof Syntaxes.serve> = async ({ options }, world) 
       auth: options["no-auth"] ? "none" : "token",
       version: world.version,
       rootOption: rootOption(root, world),
+      call: calledAs(world.program[1], world.cwd),
       units,
       orders,
       say: (text) => Effect.promise(() => world.err.write(text)),

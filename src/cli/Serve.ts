@@ -50,6 +50,8 @@ export interface Settings {
   readonly version: string
   /** What has to follow a command for it to mean this root. */
   readonly rootOption: string
+  /** How the command line is called: see `World.calledAs`. */
+  readonly call: string
   /** Undefined: it keeps jobs only. */
   readonly units: Units | undefined
   readonly orders: Mailbox.Mailbox<Order>
@@ -85,18 +87,18 @@ const aboutUnits = ({ plan: { graph }, source: { file } }: Units): string => {
 }
 
 const introduction = (settings: Settings, address: string): string => {
-  const { auth, root, rootOption, units, version } = settings
+  const { auth, call, root, rootOption, units, version } = settings
   const target = address.startsWith("unix:")
     ? `--unix-socket ${address.slice("unix:".length)} http://localhost`
     : address
-  const token = auth === "none" ? "" : ` -H "Authorization: Bearer $(holdfast token${rootOption})"`
+  const token = auth === "none" ? "" : ` -H "Authorization: Bearer $(${call} token${rootOption})"`
   return [
     `Holdfast ${version} (pid ${process.pid}) keeps the jobs under ${root}`,
     ...(units === undefined ? [] : [aboutUnits(units)]),
     `It listens at ${address}${auth === "none" ? ", and asks for no token" : ""}`,
     "Try it:",
-    ...(units === undefined ? [] : [`  holdfast status${rootOption}`]),
-    `  holdfast run${rootOption} --wait -- echo hello`,
+    ...(units === undefined ? [] : [`  ${call} status${rootOption}`]),
+    `  ${call} run${rootOption} --wait -- echo hello`,
     `  curl${token} ${target}/jobs`,
     units === undefined
       ? "Ctrl-C ends the daemon; jobs go on, and the next daemon finds them."

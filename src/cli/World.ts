@@ -1,4 +1,5 @@
 /** Everything a command sees of the world around it, so that it can be run in a test as it is run by a user. */
+import * as path from "node:path"
 import type { Routes } from "./Routes.js"
 
 /** Where text goes: data to standard output, words to standard error. */
@@ -45,6 +46,17 @@ export interface World {
   readonly hasNoTerminal: () => boolean
   /** Ends the program at once. */
   readonly exit: (code: number) => void
+}
+
+/**
+ * How a person calls this program here: by its name where it is installed, else as the file that Node runs.
+ *
+ * @param called the path that Node was given: the link `holdfast`, or the file itself
+ */
+export const calledAs = (called: string, cwd: string): string => {
+  if (path.basename(called) === "holdfast") return "holdfast"
+  const relative = path.relative(cwd, called)
+  return `node ${relative.startsWith("..") ? called : relative}`
 }
 
 /** The exit codes that the program gives by itself. */

@@ -5,7 +5,9 @@ import * as UnitState from "./UnitState.js"
 export const describe = (failure: UnitState.Failure): string => {
   switch (failure._tag) {
     case "EarlyExit":
-      return `It ended with ${UnitState.formatEnd(failure.end)} before it was ready.`
+      return failure.isOneshot
+        ? `It ended without success, with ${UnitState.formatEnd(failure.end)}.`
+        : `It ended with ${UnitState.formatEnd(failure.end)} before it was ready.`
     case "Crashed":
       return `It ended with ${UnitState.formatEnd(failure.end)}.`
     case "PermanentExit":

@@ -162,6 +162,11 @@ const retry = (draft: Draft, failure: Failure): void => {
 export const settleFailure = (draft: Draft, failure: Failure): void =>
   draft.traits.restart.policy === "never" ? fail(draft, failure) : retry(draft, failure)
 
+const endedBy = (end: End, wasReady: boolean, kind: Traits["kind"]): Failure => {
+  if (wasReady) return { _tag: "Crashed", end }
+  return kind === "oneshot" ? { _tag: "EarlyExit", end, isOneshot: true } : { _tag: "EarlyExit", end }
+}
+
 /** After an end that nobody asked for: by the policy. */
 const settleEnd = (draft: Draft, end: End): void => {
   const { state, traits } = draft
@@ -173,7 +178,7 @@ const settleEnd = (draft: Draft, end: End): void => {
     return
   }
   if (kind === "permanent") return fail(draft, { _tag: "PermanentExit", end })
-  const failure: Failure = { _tag: state.wasReady ? "Crashed" : "EarlyExit", end }
+  const failure = endedBy(end, state.wasReady, traits.kind)
   if (kind === "retryable") return settleFailure(draft, failure)
   if (policy === "always") return retry(draft, failure)
   // What says that it has succeeded before it was ever ready will say so again.

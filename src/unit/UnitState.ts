@@ -75,8 +75,8 @@ export interface StartFailure {
 
 /** Why a unit failed. */
 export type Failure =
-  /** It ended before it was ready. */
-  | { readonly _tag: "EarlyExit"; readonly end: End }
+  /** It ended before it was ready; a oneshot: without success. */
+  | { readonly _tag: "EarlyExit"; readonly end: End; readonly isOneshot?: true }
   /** It was up, and ended in a way that its policy does not restart. */
   | { readonly _tag: "Crashed"; readonly end: End }
   | { readonly _tag: "PermanentExit"; readonly end: End }

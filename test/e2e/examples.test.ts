@@ -7,21 +7,27 @@ import * as path from "node:path"
 import { promisify } from "node:util"
 import { build } from "esbuild"
 import { afterAll, describe, expect, it } from "vitest"
+import * as program from "./program.js"
 
 const root = path.resolve(import.meta.dirname, "../..")
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), "holdfast-examples-"))
 afterAll(() => fs.rmSync(directory, { recursive: true, force: true }))
 
-/** Without its types, from this package's directory, where its name leads to itself. */
-const run = async (name: string, variables: Readonly<Record<string, string>>): Promise<string> => {
+/** An example without its types. */
+const javascript = async (name: string): Promise<string> => {
   const { outputFiles } = await build({
     entryPoints: [path.join(root, "examples", name)],
     format: "esm",
     target: "node20",
     write: false,
   })
+  return outputFiles[0]!.text
+}
+
+/** Run from this package's directory, where its name leads to itself. */
+const run = async (name: string, variables: Readonly<Record<string, string>>): Promise<string> => {
   const options = { cwd: root, env: { ...process.env, ...variables } }
-  const evaluate = ["--input-type=module", "--eval", outputFiles[0]!.text]
+  const evaluate = ["--input-type=module", "--eval", await javascript(name)]
   const { stdout } = await promisify(execFile)(process.execPath, evaluate, options)
   return stdout
 }
@@ -56,5 +62,76 @@ describe("the examples", () => {
       daemon.kill()
       await once(daemon, "exit")
     }
+  })
+
+  describe("app.ts, a whole app with no daemon,", () => {
+    /** The app as its user has it: in a directory of its own, where the packages are installed. */
+    const installed = async (seconds: number) => {
+      const place = program.place()
+      const packages = path.join(place.work, "node_modules")
+      fs.mkdirSync(packages)
+      fs.symlinkSync(root, path.join(packages, "holdfast"))
+      for (const name of ["effect", "@effect"])
+        fs.symlinkSync(path.join(root, "node_modules", name), path.join(packages, name))
+      fs.cpSync(path.join(root, "examples/app"), path.join(place.work, "app"), { recursive: true })
+      place.write(await javascript("app.ts"), "app.mjs")
+      const command = ["env", `APP_SLEEP=${seconds}`, process.execPath] as const
+      return { ...place, app: () => place.start(["app.mjs"], { command: [...command] }) }
+    }
+
+    /** What Holdfast tells of a unit, in order. */
+    const toldOf = (unit: string, err: string): ReadonlyArray<string> =>
+      [...err.matchAll(new RegExp(`^\\. Unit ${unit} (is \\w+|waits)`, "gm"))].map(([, what]) => what!)
+
+    it("shows each of its parts, ends by itself, and leaves no process", async () => {
+      const place = await installed(0)
+      try {
+        for (const _ of ["first", "again on the same root"]) {
+          const { code, err, out } = await place.app().done
+          expect({ code, out, err }).toMatchObject({ code: 0 })
+          expect(out).toMatch(/^This is \w+\.$/m)
+          // By undefined where the system does not tell.
+          expect(out).toMatch(/^The site is at http:\S+:\d+, held by process (\d+|undefined)\.$/m)
+          expect(out).toMatch(/^A connection to it takes \d.*s\.$/m)
+          expect(out).toContain(
+            "Welcome Ada, you are guest 1.\nWelcome Grace, you are guest 2.\nWelcome Ada,",
+          )
+          // Not started before it was asked.
+          expect(out).toMatch(/^The loud server: Stopped\.\nProcess \d+ says GOODBYE!$/m)
+          expect(out).toMatch(/^It has exited:\n +2 Ada\n +1 Grace$/m)
+          expect(out).toMatch(/^Noted of it: job\.queued, (job\.running, )+job\.exited\.\n$/m)
+          const life = ["is starting", "is ready", "is stopping", "is down"]
+          expect(toldOf("store", err)).toEqual(life)
+          expect(toldOf("site", err)).toEqual(["waits", ...life])
+          expect(toldOf("loud", err)).toEqual(life)
+          expect(err.indexOf("Unit site is down")).toBeLessThan(err.indexOf("Unit store is stopping"))
+        }
+        expect(fs.existsSync(path.join(place.work, "guestbook/jobs.db"))).toBe(true)
+      } finally {
+        // Fails when a process is left.
+        await place.close()
+      }
+    })
+
+    it.each([
+      ["the units start", /Unit site is starting/],
+      ["the server starts", /Unit loud is starting/],
+      ["the job runs", /Job \w+ is running, pid \d+/],
+    ])("leaves no process when Ctrl-C comes while %s", async (_, moment) => {
+      const place = await installed(600)
+      try {
+        const app = place.app()
+        await app.err(moment)
+        expect(place.marked().length).toBeGreaterThan(1)
+        app.signal("SIGINT")
+        const { err, out } = await app.done
+        expect(out).not.toContain("It has")
+        expect(err).toContain("Unit store is down")
+        expect(err.indexOf("Unit site is down")).toBeLessThan(err.indexOf("Unit store is stopping"))
+        if (err.includes("Job ")) expect(err).toMatch(/Job \w+ was ended by \w+ \(stopped\)/)
+      } finally {
+        await place.close()
+      }
+    })
   })
 })

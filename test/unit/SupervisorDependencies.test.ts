@@ -106,7 +106,7 @@ describe("requires", () => {
       const error = yield* Effect.flip(Fiber.join(waiter))
       assert.strictEqual(
         error.message,
-        "The unit web did not come up. It needs api: It needs migrate: It ended with exit code 2 before it was ready.",
+        "The unit web did not come up. It needs api: It needs migrate: It ended without success, with exit code 2.",
       )
       assert.deepStrictEqual(yield* states("migrate", "api", "web"), ["failed", "failed", "failed"])
       assert.deepStrictEqual(
