@@ -31,8 +31,8 @@ export interface Crew {
 /** What is put into the mailbox. */
 type Message = System.Happening | { readonly _tag: "Call"; readonly run: Effect.Effect<void> }
 
-/** So many of its last lines of output are kept with a failure. */
-const failureLines = 10
+/** So many of its last lines of output are kept with a failure: a stack of Node, and the message above it. */
+const failureLines = 20
 
 /** The loop and what it alone may change. */
 export class Loop {
