@@ -28,9 +28,6 @@ export interface Visit {
 export const isLoopback = (host: string): boolean =>
   host.toLowerCase() === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."))
 
-/** Whether a server bound to that host listens at all addresses. */
-export const isWildcard = (host: string): boolean => host === "0.0.0.0" || host === "::"
-
 const plain = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, "").toLowerCase()
 
 /** The host of a Host header; undefined when it is none. */

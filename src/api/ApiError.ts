@@ -3,7 +3,7 @@ import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Schema from "effect/Schema"
 
 /** The version of every answer's form. */
-export const schemaVersion = "1"
+export const schemaVersion = "1" as const
 
 /** The codes of errors. */
 export const ErrorCode = Schema.Literal(

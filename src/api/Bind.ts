@@ -7,10 +7,10 @@ import { dirname, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import { codeOf } from "../output/LogError.js"
+import * as Authority from "../probe/Authority.js"
 import { PortHolders } from "../probe/PortHolder.js"
 import { Holder } from "../probe/Occupied.js"
-import { systemReason } from "../process/Diagnosis.js"
+import { codeOf, systemReason } from "../process/Diagnosis.js"
 import * as Access from "./Access.js"
 
 /** Where a server listens unless told otherwise. */
@@ -102,7 +102,7 @@ export const format = (place: Place): string => {
   if (place._tag === "Unix") return `unix:${place.path}`
   // Who listens everywhere also does here.
   const host = place.host === "0.0.0.0" ? "127.0.0.1" : place.host === "::" ? "::1" : place.host
-  return `http://${host.includes(":") ? `[${host}]` : host}:${place.port}`
+  return `http://${Authority.bracketed(host)}:${place.port}`
 }
 
 /** Whether only this machine's programs can reach it. */

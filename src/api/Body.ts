@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http"
 import * as ApiError from "./ApiError.js"
 
 /** The most bytes that a body may have: 1 MiB. */
-export const mostBytes = 1_048_576
+const mostBytes = 1_048_576
 
 /** Whether a request brings a body, which may turn out to be empty. */
 export const isPresent = ({ headers }: IncomingMessage): boolean =>

@@ -25,7 +25,7 @@ export const State = Answers.Status
 export type State = Answers.Status
 
 /** How often a stream that has nothing to say shows that it is alive. */
-export const heartbeat = "15 seconds"
+const heartbeat = "15 seconds"
 
 /** How long a browser waits before it connects again, in milliseconds. */
 const retry = 1_000

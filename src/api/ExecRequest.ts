@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import * as JobLimits from "../job/JobLimits.js"
 import * as JobSpec from "../job/JobSpec.js"
+import * as Limits from "../output/Limits.js"
 import { Command } from "../process/ProcessSpec.js"
 import { JobPath, maybe } from "./Params.js"
 
@@ -89,7 +90,12 @@ const jobFields = {
     "Beyond `max_log_bytes`: kill the job, or drop the middle of the log. Default `kill`.",
   ),
   group: maybe(Schema.String, "The group whose settings it obeys."),
-  priority: maybe(whole(-1_000, 1_000, "priority"), "Higher starts first. Default 0."),
+  priority: maybe(
+    whole(-1_000, 1_000, "priority").annotations({
+      description: "Higher ones start first; from -1000 to 1000.",
+    }),
+    "Higher starts first. Default 0.",
+  ),
   after: maybe(
     listOf(
       Schema.Struct({
@@ -139,7 +145,10 @@ export const ExecRequest = Schema.Struct({
     whole(0, Number.MAX_SAFE_INTEGER, "lines"),
     "Lines of each log, in snapshots. Default 50.",
   ),
-  tail_max_bytes: maybe(whole(0, 67_108_864, "bytes"), "Bytes of each log, in snapshots. Default 65536."),
+  tail_max_bytes: maybe(
+    whole(0, Limits.mostBytes, "bytes"),
+    "Bytes of each log, in snapshots. Default 65536.",
+  ),
 }).annotations({ identifier: "ExecRequest", description: "A command to run as a job." })
 export type ExecRequest = typeof ExecRequest.Type
 

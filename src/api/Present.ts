@@ -5,10 +5,11 @@ import { type JobRecord, endedAt, lastAttempt, startedAt } from "../job/JobRecor
 import type { LogTail, Tails } from "../job/JobRunnerService.js"
 import type { Attempt, JobState } from "../job/JobState.js"
 import type * as Answers from "./Answers.js"
+import * as ApiError from "./ApiError.js"
 
 /** What every answer that is no error begins with. */
 export const head = <Type extends string>(type: Type) => ({
-  schema_version: "1" as const,
+  schema_version: ApiError.schemaVersion,
   ok: true as const,
   type,
 })
@@ -27,7 +28,7 @@ export const maybeTime = (millis: number | undefined): string | undefined =>
   millis === undefined ? undefined : time(millis)
 
 /** How a state, or the end of an attempt, came about. */
-export const ending = (state: JobState | NonNullable<Attempt["end"]>) => {
+const ending = (state: JobState | NonNullable<Attempt["end"]>) => {
   switch (state._tag) {
     case "exited":
       return { exit_code: state.code, cause: state.cause }

@@ -54,7 +54,6 @@ export interface Route {
   readonly name: Endpoint["name"]
   /** `GET /status/:id`. */
   readonly title: string
-  readonly takesBody: boolean
   readonly contentType: string
   readonly decode: (raw: Raw) => Either.Either<object, ApiError.ApiError>
 }
@@ -115,7 +114,6 @@ const routeOf = (endpoint: HttpApiEndpoint.HttpApiEndpoint.AnyWithProps): Route 
   return {
     name: endpoint.name as Endpoint["name"],
     title: `${endpoint.method} ${endpoint.path}`,
-    takesBody: payload !== undefined,
     contentType: HttpApiSchema.getEncoding(endpoint.successSchema.ast).contentType,
     decode: (raw) => {
       const request: { [Key in Part]?: unknown } = {}

@@ -4,8 +4,7 @@ import * as fs from "node:fs"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { codeOf } from "../output/LogError.js"
-import { systemReason } from "../process/Diagnosis.js"
+import { codeOf, systemReason } from "../process/Diagnosis.js"
 
 /** Where the token of a root is kept. */
 export const tokenFile = (root: string): string => join(root, "token")

@@ -2,8 +2,8 @@
 import * as http from "node:http"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { codeOf } from "../output/LogError.js"
 import { ownerOf } from "../job/StoreOwner.js"
+import { codeOf } from "../process/Diagnosis.js"
 import * as Liveness from "../process/Liveness.js"
 import * as Token from "./Token.js"
 

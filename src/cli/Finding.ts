@@ -26,3 +26,9 @@ export const looking = <A>(path: string, look: () => A): A => {
 /** What is at a path; undefined when nothing is. */
 export const statOf = (path: string): fs.Stats | undefined =>
   looking(path, () => fs.lstatSync(path, { throwIfNoEntry: false }))
+
+/** Repairs by deleting a file. */
+export const removing = (file: string) => (): string => {
+  fs.rmSync(file)
+  return "it is deleted"
+}

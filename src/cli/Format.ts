@@ -14,6 +14,10 @@ export const duration = (millis: number): string => {
   return pair(Math.floor(seconds / 86_400), "d", Math.floor((seconds % 86_400) / 3_600), "h")
 }
 
+/** How long ago a time was; empty where there is none. */
+export const since = (now: number, time: string | undefined): string =>
+  time === undefined ? "" : duration(now - Date.parse(time))
+
 /** A number of bytes in decimal units: `512 B`, `1.2 kB`, `34 MB`. */
 export const bytes = (count: number): string => {
   const units = ["B", "kB", "MB", "GB", "TB"]

@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Finding } from "./Finding.js"
-import { because, looking, statOf } from "./Finding.js"
+import { because, looking, removing, statOf } from "./Finding.js"
 import { filesOf, isAlive, ownerFile, ownerOf } from "./Root.js"
 
 /** A process as a record has it. */
@@ -83,12 +83,8 @@ export const find = (root: string): ReadonlyArray<Finding> => {
     const found = strays(place, "the holdfast up")
     if (ownerOf(place) === undefined) return found
     const file = ownerFile(place)
-    const fix = () => {
-      fs.rmSync(file)
-      return "it is deleted"
-    }
     const sentence = `${file} is left over from a program that is gone.`
-    return [{ what: "up", level: "bad", sentence, fix }, ...found]
+    return [{ what: "up", level: "bad", sentence, fix: removing(file) }, ...found]
   })
   return [...ofDaemon, ...ofUps]
 }

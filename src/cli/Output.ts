@@ -14,7 +14,7 @@ export type Taker = (stream: StreamName, bytes: Uint8Array) => Promise<void>
 const pieceBytes = 4_194_304
 
 /** What a piece of a log holds. */
-export const bytesOf = ({ base64, text }: Answer<"log">): Buffer =>
+const bytesOf = ({ base64, text }: Answer<"log">): Buffer =>
   base64 === undefined ? Buffer.from(text ?? "", "utf8") : Buffer.from(base64, "base64")
 
 /** Reads a log from an offset to its present end. */

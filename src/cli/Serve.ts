@@ -61,9 +61,6 @@ export interface Settings {
   readonly onReady: (server: Context.Tag.Service<typeof ApiServer.ApiServer>) => Effect.Effect<void>
 }
 
-/** What there is for whoever runs the jobs. */
-export type Ground = JobStore | EventLog.EventLog | ProcessSpawner.ProcessSpawner
-
 const server = (settings: Settings) => {
   const { auth, bind = Bind.defaultBind, orders, version } = settings
   const shutdown = ({ grace }: StopOptions) => Effect.asVoid(orders.offer({ _tag: "Stop", grace }))

@@ -22,7 +22,7 @@ const moving = new Set<Unit["state"]>(["blocked", "starting", "stopping", "backo
 const words: Partial<Record<Unit["state"], string>> = { blocked: "waits", backoff: "starts again" }
 
 /** Those that are on their way somewhere. */
-export const progress = (units: ReadonlyArray<Unit>): string => {
+const progress = (units: ReadonlyArray<Unit>): string => {
   const left = units.filter(({ state }) => moving.has(state))
   const named = left.slice(0, mostNamed).map(({ name, state }) => `${name} ${words[state] ?? state}`)
   return [...named, ...(left.length > mostNamed ? [`${left.length - mostNamed} more`] : [])].join(" · ")

@@ -7,12 +7,9 @@ import { render } from "./Table.js"
 import type { World } from "./World.js"
 import { printable } from "./World.js"
 
-const since = (now: number, time: string | undefined): string =>
-  time === undefined ? "" : Format.duration(now - Date.parse(time))
-
 /** Since when it is up; empty when it is not. */
 const upFor = (now: number, { ready_at, state }: Unit): string =>
-  state === "ready" || state === "degraded" ? since(now, ready_at) : ""
+  state === "ready" || state === "degraded" ? Format.since(now, ready_at) : ""
 
 const count = (number: number): string => (number === 0 ? "" : String(number))
 
@@ -73,7 +70,7 @@ export const details = (unit: Unit, world: World): ReadonlyArray<readonly [strin
     ["kind", unit.kind],
     [
       "state",
-      `${paint(unitStateColour(unit.state, unit.end?.exit_code), unit.state)} for ${since(now, unit.since)}`,
+      `${paint(unitStateColour(unit.state, unit.end?.exit_code), unit.state)} for ${Format.since(now, unit.since)}`,
     ],
     ["reason", unit.reason],
     ["wanted", unit.desired === "manual" ? "nobody has said so yet" : unit.desired],

@@ -13,6 +13,7 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Mask from "../process/Mask.js"
+import * as SmallFile from "../process/SmallFile.js"
 import type * as Graph from "../unit/Graph.js"
 import * as Plan from "../unit/Plan.js"
 import * as UnitSpec from "../unit/UnitSpec.js"
@@ -21,7 +22,6 @@ import { ConfigSchema } from "./ConfigSchema.js"
 import { decode } from "./Decoding.js"
 import type { Variables } from "./Interpolation.js"
 import * as Place from "./Place.js"
-import * as SmallFile from "./SmallFile.js"
 import * as Units from "./Units.js"
 import * as YamlReader from "./YamlReader.js"
 import * as YamlText from "./YamlText.js"
@@ -239,7 +239,7 @@ export const load = Effect.fn("Config.load")(function* (file: string, { env = pr
   yield* Effect.forEach(
     new Set(read.envFiles.map(({ file }) => file)),
     (path) =>
-      Effect.map(Effect.either(SmallFile.readVariables(path, YamlText.mostBytes)), (content) => {
+      Effect.map(Effect.either(SmallFile.readVariables(path)), (content) => {
         contents.set(path, content)
       }),
     { concurrency: 8, discard: true },

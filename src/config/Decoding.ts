@@ -40,12 +40,6 @@ const mostRounds = 8
 /** Faults of one round: whoever made more has other things to do first. */
 const mostFaults = 100
 
-/** As {@link InvalidSpec} prints a path. */
-const printed = (path: Place.Path): string =>
-  path
-    .map((key, index) => (typeof key === "number" ? `[${key}]` : `${index === 0 ? "" : "."}${key}`))
-    .join("")
-
 /** Takes a value out of its mapping, and a list from it on; of what is missing, all that misses it. */
 const takeOut = (input: unknown, path: Place.Path, standIns: Readonly<Record<string, unknown>>): void => {
   const last = path.at(-1)
@@ -93,9 +87,11 @@ export const decode = <A, I>(
       : []
   const told = before.flatMap((fault) => inPart(fault.path))
   const meant = before.flatMap((fault) => inPart(fault.instead))
-  const misspelt = new Set(meant.map(printed))
+  const misspelt = new Set(meant.map(InvalidSpec.printPath))
   // What it merges is not there.
-  const isIncomplete = before.some((fault) => printed(fault.path) === printed(path))
+  const isIncomplete = before.some(
+    (fault) => InvalidSpec.printPath(fault.path) === InvalidSpec.printPath(path),
+  )
   for (const [key = ""] of [...told, ...meant]) {
     if (isHolder(input) && !Object.hasOwn(input, key) && Object.hasOwn(standIns, key))
       input[key] = standIns[key]
@@ -127,8 +123,9 @@ export const decode = <A, I>(
     const outer = new Set<string>()
     for (const { path } of ParseResult.ArrayFormatter.formatIssueSync(result.left)) {
       const inside: Place.Path = path.filter((key) => typeof key !== "symbol")
-      byField.set(printed(inside), inside)
-      for (let length = 0; length < inside.length; length++) outer.add(printed(inside.slice(0, length)))
+      byField.set(InvalidSpec.printPath(inside), inside)
+      for (let length = 0; length < inside.length; length++)
+        outer.add(InvalidSpec.printPath(inside.slice(0, length)))
     }
     const innermost = [...byField].filter(([field]) => !outer.has(field))
     const tooMany = innermost.slice(mostFaults)

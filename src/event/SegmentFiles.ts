@@ -2,8 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Either from "effect/Either"
-import { codeOf } from "../output/LogError.js"
-import { systemReason } from "../process/Diagnosis.js"
+import { codeOf, systemReason } from "../process/Diagnosis.js"
 import { leastBytes, seqAt } from "./EventEntry.js"
 
 /** A file of entries whose numbers follow one another. */

@@ -1,6 +1,7 @@
 /** A server of somebody else's: looked at, used, never started, never signalled. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Authority from "../probe/Authority.js"
 import * as HttpProbe from "../probe/HttpProbe.js"
 import { Prober } from "../probe/Prober.js"
 import type { InvalidSpec } from "../process/InvalidSpec.js"
@@ -13,9 +14,8 @@ import { ServerInfo, ServerStatus } from "./ServerStatus.js"
 
 /** Where it is, for probes that only say part of it. */
 const targetOf = (baseUrl: string) => {
-  const { hostname, port, protocol } = new URL(baseUrl)
-  const number = port === "" ? (protocol === "https:" ? 443 : 80) : Number(port)
-  return { baseUrl, host: hostname, port: number }
+  const url = new URL(baseUrl)
+  return { baseUrl, host: url.hostname, port: Authority.portOf(url) }
 }
 
 /** Makes a handle to a server at a URL. Nothing is asked yet. */

@@ -19,8 +19,7 @@
  * })
  * ```
  */
-import type * as Cause from "effect/Cause"
-import * as CauseModule from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -297,7 +296,7 @@ const planOf = <A, E, R, RV>(
       failureThreshold: Math.max(1, health?.failureThreshold ?? 3),
       busyGraceMillis: Duration.toMillis(health?.busyGrace ?? "2 minutes"),
       unavailable: ({ attributes }, { cause, reason }): Failure<E> =>
-        CauseModule.fail(
+        Cause.fail(
           new ExternalUnavailable({
             handle: name,
             reason,

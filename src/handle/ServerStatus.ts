@@ -17,7 +17,7 @@ export class ServerInfo extends Schema.Class<ServerInfo>("ServerInfo")({
   launchedAt: Schema.optional(Schema.Number),
   /** What started it, for people. */
   launcher: Schema.optional(Schema.String),
-  /** What its probe learned: named groups of a `log` probe. */
+  /** What its probe learned: named groups of a `log` probe, `version` of an `http` probe that pins one. */
   outputs: Schema.Record({ key: Schema.String, value: Schema.String }),
 }) {}
 

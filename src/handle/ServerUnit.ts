@@ -8,10 +8,12 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { UnitLog } from "../output/UnitLog.js"
+import * as Authority from "../probe/Authority.js"
 import { InvalidSpec } from "../process/InvalidSpec.js"
 import type { Process } from "../process/Process.js"
 import type { DownInfo, InvalidPlan } from "../unit/Plan.js"
 import { endStatus } from "../unit/run/Phases.js"
+import { permanentErrors } from "../unit/run/ProcessInstance.js"
 import * as Supervisor from "../unit/Supervisor.js"
 import { formatEnd } from "../unit/UnitState.js"
 import type { UnitStatus } from "../unit/UnitStatus.js"
@@ -58,17 +60,11 @@ export interface ServerUnit {
 }
 
 /** `http://host:port`. */
-export const baseUrlAt = (host: string, port: number): string =>
-  `http://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`
+export const baseUrlAt = (host: string, port: number): string => `http://${Authority.bracketed(host)}:${port}`
 
 /** What another start would meet again. */
 const permanent: ReadonlySet<string> = new Set([
-  "InvalidSpec",
-  "CommandNotFound",
-  "NotExecutable",
-  "BadWorkingDirectory",
-  "FileUnusable",
-  "ArgumentListTooLong",
+  ...permanentErrors,
   "RestartsExhausted",
   "Mismatch",
   "Stopped",

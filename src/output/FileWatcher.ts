@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { codeOf } from "./LogError.js"
+import { codeOf } from "../process/Diagnosis.js"
 
 /** The system does not watch this: it is not there (`ENOENT`), or there are too many watches (`ENOSPC`, `EMFILE`). */
 export class NotWatched extends Data.TaggedError("NotWatched")<{

@@ -5,7 +5,7 @@
 import { execFile } from "node:child_process"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import { codeOf } from "./LogError.js"
+import { codeOf } from "../process/Diagnosis.js"
 
 /** The blocks are still there. Nothing is lost. */
 export class NotPunched extends Data.TaggedError("NotPunched")<{

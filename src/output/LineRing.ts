@@ -15,7 +15,7 @@ export interface Run extends Stretch {
 }
 
 /** The number of the last line of a run. */
-export const lastOf = (run: Run): number => run.first + run.lines - 1
+const lastOf = (run: Run): number => run.first + run.lines - 1
 
 /** How much is kept. */
 export interface Limits {

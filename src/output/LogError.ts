@@ -1,6 +1,6 @@
 /** Why a log file could not be read: one error for each thing a person would do about it. */
 import * as Schema from "effect/Schema"
-import { systemReason } from "../process/Diagnosis.js"
+import { codeOf, systemReason } from "../process/Diagnosis.js"
 
 /** There is no such file. */
 export class LogMissing extends Schema.TaggedError<LogMissing>()("LogMissing", {
@@ -56,10 +56,6 @@ export class OffsetPastEnd extends Schema.TaggedError<OffsetPastEnd>()("OffsetPa
 /** Why a log file could not be read. */
 export const LogError = Schema.Union(LogMissing, LogUnreadable, NoDescriptorLeft)
 export type LogError = typeof LogError.Type
-
-/** The code of a system error, `UNKNOWN` for anything else. */
-export const codeOf = (cause: unknown): string =>
-  typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : "UNKNOWN"
 
 /** The typed error for what the system said about `path`. */
 export const fromSystem = (path: string, cause: unknown): LogError => {

@@ -126,8 +126,8 @@ const waitForPattern = (
 /**
  * Waits for the first line, from an offset on, that matches. A line counts when its end is written, or the writer is
  * `done`: half a line could match with half a word. Of a line longer than 8 KiB each piece of 8 KiB is matched by
- * itself. An `offset` within a line makes a line of the rest of it, as does what was dropped (`gap`). Missing, truncated and renamed files are as in
- * `LogFollow.follow`; the offset is in the file that the line stood in.
+ * itself. An `offset` within a line makes a line of the rest of it, as does what was dropped (`gap`). Missing, truncated
+ * and renamed files are as in `LogFollow.follow`; the offset is in the file that the line stood in.
  *
  * Fails with `PatternNotFound` when the writer is done, `PatternTooSlow` for a pattern that takes longer than 250 ms
  * for a line, and as `LogFollow.follow`. When it is interrupted, no watch and no descriptor is left.

@@ -2,12 +2,13 @@
  * Takes the bytes of one stream, whatever way they were split into chunks, and adds its lines to a ring. The work is done
  * per chunk: line ends are counted, and the bytes are copied once.
  */
+import * as LineSplitter from "../process/LineSplitter.js"
 import type { LineRing } from "./LineRing.js"
 import * as PassingBytes from "./PassingBytes.js"
 import * as Utf8 from "./Utf8.js"
 
 /** The longest line kept whole, in bytes: 8 KiB. A longer one becomes several, none of which cuts a character. */
-export const lineCap = 8_192
+export const lineCap = LineSplitter.defaultLineCap
 
 /** A larger chunk is taken in parts. */
 const mostBytes = 65_536

@@ -2,8 +2,7 @@
 import * as fs from "node:fs"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import { systemReason } from "../process/Diagnosis.js"
-import { codeOf } from "./LogError.js"
+import { codeOf, systemReason } from "../process/Diagnosis.js"
 import * as LineTimes from "./LineTimes.js"
 import type { Segment } from "./RotatedFiles.js"
 

@@ -6,6 +6,7 @@ import * as Either from "effect/Either"
 import { InvalidSpec, type Issue } from "../process/InvalidSpec.js"
 import * as Mask from "../process/Mask.js"
 import type { ProcessOutput } from "../process/ProcessOutput.js"
+import { bare, bracketed, portOf } from "./Authority.js"
 import type * as ProbeSpec from "./ProbeSpec.js"
 import { hostAllowed, isHost, urlFault } from "./ProbeSpec.js"
 
@@ -78,8 +79,6 @@ export interface GroupPlan {
 /** A probe, settled. */
 export type ProbePlan = HttpPlan | TcpPlan | ExecPlan | LogPlan | GroupPlan
 
-const bare = (host: string): string => host.replace(/^\[(.*)\]$/, "$1")
-const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host)
 /** For the Host header: a zone means something on this machine only. */
 const withoutZone = (host: string): string => host.replace(/%.*/, "")
 
@@ -120,8 +119,7 @@ const http = (spec: ProbeSpec.Http, tls: boolean, rawHost: string, port: number,
 
 const httpAt = (spec: ProbeSpec.Http, text: string, path: string): HttpPlan => {
   const url = new URL(text)
-  const tls = url.protocol === "https:"
-  return http(spec, tls, url.hostname, url.port === "" ? (tls ? 443 : 80) : Number(url.port), path)
+  return http(spec, url.protocol === "https:", url.hostname, portOf(url), path)
 }
 
 /** The plan of a connection. */
@@ -136,7 +134,7 @@ export const make = (probe: ProbeSpec.Probe, target: Target): Either.Either<Prob
   const miss = (field: string, allowed: string): undefined => {
     issues.push({ field, value: "nothing", allowed })
   }
-  const portOf = (spec: { readonly port?: number | undefined }, field: string): number | undefined => {
+  const probedPort = (spec: { readonly port?: number | undefined }, field: string): number | undefined => {
     const port = spec.port ?? target.port
     if (port === undefined)
       return miss(`${field}.port`, "expected a port, as the probe's target has none to take instead")
@@ -170,14 +168,14 @@ export const make = (probe: ProbeSpec.Probe, target: Target): Either.Either<Prob
       issues.push({ field: "baseUrl", value: "a text", allowed })
       return undefined
     }
-    const port = portOf(spec, field)
+    const port = probedPort(spec, field)
     return port === undefined ? undefined : http(spec, false, hostOf(spec, field), port, path)
   }
 
   const settle = (probe: ProbeSpec.Probe, prefix: string): ProbePlan | undefined => {
     if (probe.http !== undefined) return planHttp(probe.http, `${prefix}http`)
     if (probe.tcp !== undefined) {
-      const port = portOf(probe.tcp, `${prefix}tcp`)
+      const port = probedPort(probe.tcp, `${prefix}tcp`)
       if (port === undefined) return undefined
       return tcp(hostOf(probe.tcp, `${prefix}tcp`), port)
     }

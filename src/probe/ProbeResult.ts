@@ -1,6 +1,7 @@
 /** What a check says: passed, with what it learned, or failed, with a class for programs and a sentence for people. */
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import * as Authority from "./Authority.js"
 
 /**
  * What kind of failure it was.
@@ -84,8 +85,7 @@ export interface ProbeSuccess {
 export type Passed = Omit<ProbeSuccess, "latency">
 
 /** `127.0.0.1:80`, `[::1]:80`. */
-export const formatPeer = (peer: Peer): string =>
-  peer.address.includes(":") ? `[${peer.address}]:${peer.port}` : `${peer.address}:${peer.port}`
+export const formatPeer = ({ address, port }: Peer): string => `${Authority.bracketed(address)}:${port}`
 
 /** The longest piece of foreign text that a sentence quotes, in characters. */
 const quoteCap = 120

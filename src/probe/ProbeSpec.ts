@@ -9,6 +9,7 @@ import type * as Arr from "effect/Array"
 import * as Schema from "effect/Schema"
 import * as InvalidSpec from "../process/InvalidSpec.js"
 import * as ProcessSpec from "../process/ProcessSpec.js"
+import { bare } from "./Authority.js"
 import { isPointer } from "./JsonPointer.js"
 import type { ProbeKind } from "./ProbeResult.js"
 
@@ -29,8 +30,7 @@ export const Port = Schema.Int.pipe(Schema.between(1, 65_535)).annotations(
 )
 
 /** Whether a text is a host name in ASCII, or an address, in brackets or not. */
-export const isHost = (host: string): boolean =>
-  isIP(host.replace(/^\[(.*)\]$/, "$1")) !== 0 || /^[\w.-]+$/.test(host)
+export const isHost = (host: string): boolean => isIP(bare(host)) !== 0 || /^[\w.-]+$/.test(host)
 
 /** What {@link isHost} wants. */
 export const hostAllowed =

@@ -24,7 +24,8 @@ export interface Attempt {
   readonly redact: Redact
 }
 
-const codeOf = (cause: unknown): string =>
+/** The code of a system error, `UNKNOWN` for anything else. */
+export const codeOf = (cause: unknown): string =>
   typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : "UNKNOWN"
 
 const reasons: Record<string, string> = {

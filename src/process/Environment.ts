@@ -1,11 +1,9 @@
 /** The environment a process gets, and the marks by which its descendants are found again. */
-import { readFile } from "node:fs/promises"
 import { resolve as resolvePath } from "node:path"
-import { parse } from "dotenv"
 import * as Effect from "effect/Effect"
-import { systemReason } from "./Diagnosis.js"
 import * as Mask from "./Mask.js"
 import type { ProcessSpec } from "./ProcessSpec.js"
+import * as SmallFile from "./SmallFile.js"
 import { FileUnusable } from "./SpawnError.js"
 
 /** The id of the program run that owns a process. */
@@ -20,20 +18,11 @@ export const lineageVariable = "HOLDFAST_LINEAGE"
 const unitVariable = "HOLDFAST_UNIT"
 const jobVariable = "HOLDFAST_JOB"
 
-const readEnvFile = (path: string, redact: Mask.Redact) => {
-  const unusable = (reason: string) =>
-    new FileUnusable({ field: "envFiles", path: redact(path), reason: redact(reason) })
-  return Effect.tryPromise({
-    try: () => readFile(path),
-    catch: (cause) => unusable(systemReason(cause)),
-  }).pipe(
-    Effect.map((text) => parse(text)),
-    Effect.filterOrFail(
-      (variables) => !Object.values(variables).some((value) => value.includes("\0")),
-      () => unusable("a value in it has a NUL character, which no variable can have"),
-    ),
+const readEnvFile = (path: string, redact: Mask.Redact) =>
+  Effect.mapError(
+    SmallFile.readVariables(path),
+    (reason) => new FileUnusable({ field: "envFiles", path: redact(path), reason: redact(reason) }),
   )
-}
 
 /**
  * The complete environment of one spawn: inherited (unless the spec says no), then env files in order, then the

@@ -8,9 +8,10 @@
  *
  * A group whose leader lives is killed whole, and with it its session, once the leader's start time has been compared:
  * a pid may have been handed out again. A group whose leader is gone is killed when one of it vouches for it: by having
- * started before the leader's end, when the id could be nobody else's, or by its mark. Then whatever has the owner's id in its environment, until nothing of both is found twice in
- * a row: what forks faster than this looks must not get away. Where there is no /proc, ps takes its place, and of
- * groups without a leader only those with the id in their environment are found.
+ * started before the leader's end, when the id could be nobody else's, or by its mark. Then whatever has the owner's id
+ * in its environment, until nothing of both is found twice in a row: what forks faster than this looks must not get away.
+ * Where there is no /proc, ps takes its place, and of groups without a leader only those with the id in their environment
+ * are found.
  */
 export const script = `
 trap '' HUP INT TERM QUIT TSTP TTIN TTOU PIPE USR1 USR2

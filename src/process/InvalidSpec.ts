@@ -52,7 +52,8 @@ const hideCredentials = (text: string): string =>
 
 const cut = (text: string): string => (text.length > 120 ? `${text.slice(0, 120)}…` : text)
 
-const printPath = (path: ReadonlyArray<PropertyKey>): string =>
+/** A path within a spec, as text: `command[0]`, `readiness.http.path`. */
+export const printPath = (path: ReadonlyArray<PropertyKey>): string =>
   path.length === 0
     ? "(the whole spec)"
     : path

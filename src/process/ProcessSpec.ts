@@ -84,7 +84,10 @@ export const ProcessSpec = Schema.Struct({
   cwd: Schema.optional(Path),
   /** Start from this program's own environment. Default true. */
   inheritEnv: Schema.optionalWith(Schema.Boolean, { default: () => true }),
-  /** Files of `NAME=value` lines, later ones winning, each over the inherited environment. */
+  /**
+   * Files of `NAME=value` lines, later ones winning, each over the inherited environment: regular files of at most 1 MiB,
+   * in UTF-8.
+   */
   envFiles: Schema.optionalWith(Schema.Array(Path), { default: () => [] }),
   /** Variables that win over everything else. */
   env: Schema.optionalWith(Variables, { default: () => ({}) }),

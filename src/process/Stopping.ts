@@ -66,7 +66,7 @@ const keyOf = ({ inGroup, pid, startTime }: Member): string => `${pid} ${startTi
 const nothing: Option.Option<ReadonlyArray<Member>> = Option.some([])
 
 /** What was sent, and to whom outside the group. */
-class Record {
+class Strikes {
   readonly sent: Array<Signal> = []
   readonly escapees = new Map<string, number>()
 
@@ -104,13 +104,13 @@ const pause = (target: Target, stopping: Stopping, millis: number, until: bigint
 const settle = Effect.fnUntraced(function* (
   target: Target,
   stopping: Stopping,
-  record: Record,
+  strikes: Strikes,
   signal: Signal,
   deadline: () => bigint,
 ) {
   // Before the first look: a signal needs no file descriptor, a look does.
   let groupTold = !target.hasEnded()
-  if (groupTold) record.strike(signal, [], true)
+  if (groupTold) strikes.strike(signal, [], true)
   const told = new Set<string>()
   let millis = firstPauseMillis
   while (true) {
@@ -121,12 +121,12 @@ const settle = Effect.fnUntraced(function* (
       if (signal === "SIGKILL") {
         // Again and again, and quickly while new ones come: what forks faster than we look must not get away.
         if (members.some((member) => !told.has(keyOf(member)))) millis = firstPauseMillis
-        record.strike(signal, members, true)
+        strikes.strike(signal, members, true)
       } else {
         // Once each. A second TERM makes many programs drop what they are about to save, and what a process
         // starts in order to clean up must not be ended by the signal that made it clean up.
         const news = members.filter((member) => member.inGroup || !told.has(keyOf(member)))
-        record.strike(signal, news, !groupTold)
+        strikes.strike(signal, news, !groupTold)
         groupTold = true
       }
       for (const member of members) told.add(keyOf(member))
@@ -140,22 +140,22 @@ const settle = Effect.fnUntraced(function* (
 /** Carries out a stop. With no grace, or with KILL as the signal, KILL is sent at once. */
 export const run = Effect.fnUntraced(function* (target: Target, stopping: Stopping, leaderPid: number) {
   const startedAt = yield* Clock.currentTimeNanos
-  const record = new Record(target)
+  const strikes = new Strikes(target)
   const isGentle = stopping.signal !== "SIGKILL" && stopping.deadline > startedAt
   let left: Option.Option<ReadonlyArray<Member>> = Option.none()
-  if (isGentle) left = yield* settle(target, stopping, record, stopping.signal, () => stopping.deadline)
+  if (isGentle) left = yield* settle(target, stopping, strikes, stopping.signal, () => stopping.deadline)
   if (left !== nothing) {
     const patience = after(yield* Clock.currentTimeNanos, killPatience)
-    left = yield* settle(target, stopping, record, "SIGKILL", () => patience)
+    left = yield* settle(target, stopping, strikes, "SIGKILL", () => patience)
   }
   const endedAt = yield* Clock.currentTimeNanos
   const survivors = Option.getOrElse(left, () => [
     { pid: leaderPid, command: "(the table of processes cannot be read)" },
   ])
   return new StopReport({
-    sent: record.sent,
-    escalated: isGentle && record.sent.at(-1) === "SIGKILL",
-    escapees: [...record.escapees.values()],
+    sent: strikes.sent,
+    escalated: isGentle && strikes.sent.at(-1) === "SIGKILL",
+    escapees: [...strikes.escapees.values()],
     elapsedMillis: Number(endedAt - startedAt) / 1e6,
     survivors: survivors.map(({ command, pid }) => new GroupLeak({ pid, command })),
   })

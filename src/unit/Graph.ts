@@ -50,10 +50,10 @@ export interface Graph {
   readonly order: ReadonlyArray<string>
 }
 
-const conditionOf = (given: Condition | undefined, of: UnitSpec): Condition => {
+/** The condition that is meant for a unit of that kind: of a oneshot, which is never Ready, that it has succeeded. */
+export const conditionOf = (given: Condition | undefined, kind: UnitSpec["kind"] | undefined): Condition => {
   const condition = given ?? "ready"
-  // A oneshot is never Ready: it is done.
-  return of.kind === "oneshot" && condition === "ready" ? "succeeded" : condition
+  return kind === "oneshot" && condition === "ready" ? "succeeded" : condition
 }
 
 const edgesOf = (
@@ -65,7 +65,7 @@ const edgesOf = (
   const edges = new Map<string, Edge>()
   // The stronger ones later: they win.
   const add = (kind: EdgeKind, to: string, condition: Condition | undefined) =>
-    edges.set(to, { kind, from: name, to, condition: conditionOf(condition, units.get(to)!) })
+    edges.set(to, { kind, from: name, to, condition: conditionOf(condition, units.get(to)!.kind) })
   if (group !== undefined && group.strategy !== "one-for-one") {
     for (const earlier of group.units.slice(0, group.units.indexOf(name))) add("group", earlier, undefined)
   }

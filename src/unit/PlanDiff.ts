@@ -74,9 +74,9 @@ const differences = (a: unknown, b: unknown, path: string): ReadonlyArray<string
 /** A condition that is not written is the one that goes without saying. */
 const conditions = (given: UnitSpec["requires"], { nodes }: Graph.Graph): Record<string, Condition> =>
   Object.fromEntries(
-    Object.entries(given).map(([name, condition = "ready"]) => [
+    Object.entries(given).map(([name, condition]) => [
       name,
-      condition === "ready" && nodes.get(name)?.spec.kind === "oneshot" ? "succeeded" : condition,
+      Graph.conditionOf(condition, nodes.get(name)?.spec.kind),
     ]),
   )
 

@@ -126,7 +126,7 @@ export const goesDown = (
 const followMembers = (draft: Draft): void => {
   const { state } = draft
   const { verdict } = state
-  if (verdict._tag === "Broken" || (verdict._tag === "Waiting" && verdict.lost)) return begin(draft)
+  if (isLost(verdict)) return begin(draft)
   state.phase =
     verdict._tag === "Waiting" && verdict.required
       ? { _tag: "Degraded", failing: {}, due: false, busy: false, last: verdict.reasons.join(" ") }

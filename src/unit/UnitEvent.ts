@@ -1,5 +1,5 @@
 /** What happens to a unit, and what is to be done about it: the two alphabets of `Transition`. */
-import type { End, ProbeUse, StartFailure, TimerName } from "./UnitState.js"
+import type { ArmedTimer, End, ProbeUse, StartFailure, TimerName } from "./UnitState.js"
 import type { Verdict } from "./Verdict.js"
 
 /** What happens to a unit. Everything about an instance carries its generation; a stale one changes nothing. */
@@ -63,11 +63,7 @@ export type UnitEffect =
   /** Tell everybody that the instance is out of service: once for each that was born. */
   | { readonly _tag: "Down"; readonly generation: number }
   /** Let `Timer` happen after the time that the spec has for it. */
-  | {
-      readonly _tag: "Arm"
-      readonly timer: Exclude<TimerName, "backoff" | "askBusy">
-      readonly token: number
-    }
+  | { readonly _tag: "Arm"; readonly timer: ArmedTimer; readonly token: number }
   | { readonly _tag: "Disarm"; readonly token: number }
   /** Step the restart schedule: answer with `Delay`, and let `Timer` happen when it is over. */
   | { readonly _tag: "NextDelay"; readonly token: number }

@@ -5,7 +5,7 @@
 import { classify, type RestartPolicy } from "./RestartPolicy.js"
 import type { UnitEffect } from "./UnitEvent.js"
 import type { Kind } from "./UnitSpec.js"
-import type { End, Failure, Phase, StopCause, TimerName, UnitState } from "./UnitState.js"
+import type { ArmedTimer, End, Failure, Phase, StopCause, TimerName, UnitState } from "./UnitState.js"
 import { isLost } from "./Verdict.js"
 
 /** What of a unit's spec decides its transitions. */
@@ -57,10 +57,7 @@ export const nextToken = ({ state }: Draft, timer: TimerName): number => {
 }
 
 /** Lets a timer run, unless it runs already. */
-export const arm = (
-  draft: Draft,
-  timer: "start" | "uptime" | "stable" | "dependency" | "busyGrace",
-): void => {
+export const arm = (draft: Draft, timer: ArmedTimer): void => {
   if (draft.state.armed[timer] !== undefined) return
   draft.effects.push({ _tag: "Arm", timer, token: nextToken(draft, timer) })
 }

@@ -269,10 +269,10 @@ const faults = (unit: Fields): ReadonlyArray<Fault> => {
   const refuse = (allowed: string, ...names: ReadonlyArray<keyof Fields>) => {
     for (const name of given(unit, ...names)) found.push({ path: [name], message: `expected ${allowed}` })
   }
-  const hasProcess = kind === "service" || kind === "oneshot"
-  if (hasProcess && unit.command === undefined) found.push({ path: ["command"], message: "it is required" })
+  const isProcess = hasProcess(unit)
+  if (isProcess && unit.command === undefined) found.push({ path: ["command"], message: "it is required" })
   if (kind === "external" && unit.url === undefined) found.push({ path: ["url"], message: "it is required" })
-  if (!hasProcess) refuse(`it to be left out: kind ${kind} has no process`, ...ofProcesses)
+  if (!isProcess) refuse(`it to be left out: kind ${kind} has no process`, ...ofProcesses)
   if (kind !== "external") refuse("it to be left out: only kind external has one", "url")
   if (kind === "target" || kind === "oneshot") {
     refuse(`it to be left out: kind ${kind} has no health`, "startup", "readiness", "liveness", "busy")

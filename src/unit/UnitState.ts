@@ -99,6 +99,9 @@ export type Desired = "up" | "down" | "manual"
 /** What the machine waits for besides the instance itself. Each is named by a token, so that a late one hits nothing. */
 export type TimerName = "start" | "uptime" | "stable" | "backoff" | "dependency" | "busyGrace" | "askBusy"
 
+/** Those that run for a time that the spec says. */
+export type ArmedTimer = Exclude<TimerName, "backoff" | "askBusy">
+
 /** Everything that is known of a unit. */
 export interface UnitState {
   readonly phase: Phase

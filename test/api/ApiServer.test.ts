@@ -153,6 +153,8 @@ describe("the documents", () => {
           .join(" ")
           .split(" "),
       )
+      const { priority } = spec.components.schemas.ExecRequest.properties
+      expect(priority.allOf[0].description).toBe("Higher ones start first; from -1000 to 1000.")
       const references = JSON.stringify(spec).matchAll(/"#\/components\/schemas\/([^"]+)"/g)
       for (const [, name] of references) expect(spec.components.schemas).toHaveProperty([name!])
       const ids = new Set<string>()

@@ -117,6 +117,18 @@ describe("a spawn that the system refuses", () => {
     }).pipe(Effect.provide(ProcessSpawner.layer)),
   )
 
+  it.scopedLive("a FIFO that nobody writes to is refused as env file instead of being waited for", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporary
+      const spawner = yield* ProcessSpawner.ProcessSpawner
+      const fifo = join(directory, "fifo")
+      yield* Effect.flatMap(spawner.spawn({ command: ["mkfifo", fifo] }), ({ exit }) => exit)
+      const error = yield* fail({ command: ["true"], cwd: directory, envFiles: ["fifo"] })
+      assert.strictEqual(error._tag, "FileUnusable")
+      assert.include(error.message, `"${fifo}" given as envFiles cannot be used: it is not a regular file`)
+    }).pipe(Effect.provide(ProcessSpawner.layer)),
+  )
+
   it.scopedLive("too many open files: typed, nothing is left behind, and it works again afterwards", () =>
     Effect.gen(function* () {
       const result = yield* runToEnd(

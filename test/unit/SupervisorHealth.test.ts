@@ -446,6 +446,22 @@ describe("a restart for failing health waits while the unit is busy", () => {
   )
 })
 
+describe("the url of a unit with an http probe", () => {
+  const readiness = { http: { path: "/" } }
+  for (const [host, url] of [
+    ["127.0.0.1", "http://127.0.0.1:8080"],
+    ["::1", "http://[::1]:8080"],
+    ["[::1]", "http://[::1]:8080"],
+  ] as const) {
+    it.effect(`with the host ${host} is ${url}`, () =>
+      Effect.gen(function* () {
+        yield* Fiber.join(yield* start("a"))
+        assert.strictEqual((yield* statusNow("a")).url, url)
+      }).pipe(withUnits({ units: { a: unit({ host, port: 8_080, readiness }) } })),
+    )
+  }
+})
+
 describe("an external unit", () => {
   const external = { kind: "external", url: "http://127.0.0.1:9200/search" } as const
 

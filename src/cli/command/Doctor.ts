@@ -2,7 +2,7 @@
 import * as fs from "node:fs"
 import { at, howToStart, placeOf } from "../Client.js"
 import type { Finding } from "../Finding.js"
-import { because, looking, statOf } from "../Finding.js"
+import { because, looking, removing, statOf } from "../Finding.js"
 import type { Handler } from "../Handler.js"
 import * as LeftUnits from "../LeftUnits.js"
 import { painterOf } from "../Painter.js"
@@ -73,10 +73,7 @@ const socket = (address: string): ReadonlyArray<Finding> => {
       what: "socket",
       level: "bad",
       sentence: `${path} is left over from a daemon that is gone.`,
-      fix: () => {
-        fs.rmSync(path)
-        return "it is deleted"
-      },
+      fix: removing(path),
     },
   ]
 }
@@ -113,11 +110,6 @@ const daemon = async (root: string, world: World): Promise<ReadonlyArray<Finding
     if (!(error instanceof Failure)) throw error
     return [{ what, level: "bad", sentence: `${where} does not answer: ${error.message}` }]
   }
-}
-
-const removing = (file: string) => () => {
-  fs.rmSync(file)
-  return "it is deleted"
 }
 
 /** Whether the jobs can be asked for, and what was set aside because it could not be read. */

@@ -36,9 +36,6 @@ export const shortened = (ids: ReadonlyArray<string>): number => {
   return length
 }
 
-const since = (now: number, time: string | undefined): string =>
-  time === undefined ? "" : Format.duration(now - Date.parse(time))
-
 const runTime = (now: number, { finished_at, started_at }: Job): string =>
   started_at === undefined
     ? ""
@@ -57,7 +54,7 @@ const columnsOf = (jobs: ReadonlyArray<Job>, world: World): ReadonlyArray<Column
       paint: (text, { exit_code, state }) => paint(stateColour(state, exit_code), text),
     },
     { title: "EXIT", text: Format.exit },
-    { title: "AGE", text: ({ created_at }) => since(now, created_at), align: "right", spare: 2 },
+    { title: "AGE", text: ({ created_at }) => Format.since(now, created_at), align: "right", spare: 2 },
     { title: "TIME", text: (job) => runTime(now, job), align: "right", spare: 1 },
     {
       title: "GROUP/TAGS",

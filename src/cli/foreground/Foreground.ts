@@ -7,14 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as HashMap from "effect/HashMap"
-import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as PortHolder from "../../probe/PortHolder.js"
-import * as Prober from "../../probe/Prober.js"
-import * as ProcessSpawner from "../../process/ProcessSpawner.js"
 import * as Graph from "../../unit/Graph.js"
 import type { GraphView } from "../../unit/GraphView.js"
 import * as Supervisor from "../../unit/Supervisor.js"
@@ -54,8 +50,6 @@ const lastWords = 2_000
 
 /** From one look whether all is over to the next, in milliseconds, besides those when something changes. */
 const lookEvery = 1_000
-
-const services = Layer.provideMerge(Layer.merge(Prober.layer, PortHolder.layer), ProcessSpawner.layer)
 
 /** What is logged by others than the units, which tell of themselves. */
 const loggerTo = (screen: Screen) =>
@@ -248,7 +242,7 @@ export const run = (settings: Settings) =>
     )
     return yield* keep(settings, board, screen, wanted).pipe(
       Effect.scoped,
-      Effect.provide(services),
+      Effect.provide(Supervisor.layerNeeds),
       Effect.ensuring(Effect.promise(() => screen.end(lastWords))),
       Effect.provide(Logger.replace(Logger.defaultLogger, loggerTo(screen))),
     )

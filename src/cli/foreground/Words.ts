@@ -1,5 +1,6 @@
 /** What happens to units, in words. Pure. */
 import type { UnitChange } from "../../unit/SupervisorService.js"
+import { hasProcess } from "../../unit/UnitSpec.js"
 import type { StateName, UnitStatus } from "../../unit/UnitStatus.js"
 import * as Format from "../Format.js"
 import type { Colour } from "../Painter.js"
@@ -25,8 +26,6 @@ const because = (word: string, sentence: string | undefined): string =>
 
 const after = (from: number | undefined, to: number): string =>
   from === undefined ? "" : ` after ${Format.duration(to - from)}`
-
-const hasProcess = ({ kind }: UnitStatus): boolean => kind === "service" || kind === "oneshot"
 
 /** Characters of a command that are shown: it is in the configuration, and in `holdfast status`. */
 const mostCommand = 100
@@ -101,7 +100,7 @@ export const of = (
 }
 
 /** Whether a unit is up, or done. */
-export const isUp = (state: StateName): boolean => state === "ready" || state === "exited"
+const isUp = (state: StateName): boolean => state === "ready" || state === "exited"
 
 /** Whether nothing more will happen to a unit by itself. */
 export const isSettled = (state: StateName): boolean =>

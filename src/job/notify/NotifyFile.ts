@@ -3,8 +3,7 @@ import { constants } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import { codeOf } from "../../output/LogError.js"
-import { systemReason } from "../../process/Diagnosis.js"
+import { codeOf, systemReason } from "../../process/Diagnosis.js"
 
 /** A line could not be appended. The file is as it was before. */
 export class NotAppended extends Data.TaggedError("NotAppended")<{

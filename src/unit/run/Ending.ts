@@ -9,7 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { UnitContext } from "./UnitContext.js"
 
-/** What an instance has to be ended. */
+/** What it takes to end an instance. */
 export interface Parts {
   readonly generation: number
   /** What brings it to life and watches it. */

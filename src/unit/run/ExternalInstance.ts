@@ -4,6 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import * as Authority from "../../probe/Authority.js"
 import * as Check from "../../probe/Check.js"
 import type { UnitSpec } from "../UnitSpec.js"
 import * as Ending from "./Ending.js"
@@ -13,9 +14,9 @@ import type { Instance, Services, UnitContext } from "./UnitContext.js"
 /** What is asked: its readiness probe, else whether a connection can be made. */
 const checksOf = (spec: UnitSpec): Pick<UnitSpec, "readiness"> => {
   if (spec.readiness !== undefined) return { readiness: spec.readiness }
-  const { hostname, port, protocol } = new URL(spec.url!)
-  const number = port === "" ? (protocol === "https:" ? 443 : 80) : Number(port)
-  return { readiness: { ...defaults, tcp: { host: hostname.replace(/^\[(.*)\]$/, "$1"), port: number } } }
+  const url = new URL(spec.url!)
+  const tcp = { host: Authority.bare(url.hostname), port: Authority.portOf(url) }
+  return { readiness: { ...defaults, tcp } }
 }
 
 /** The times and thresholds of a check that says nothing of them. */

@@ -2,7 +2,6 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
@@ -31,8 +30,8 @@ export const endOf = (status: ExitStatus): End =>
     ? { _tag: "Exited", code: status.code }
     : { _tag: "Signaled", signal: status.signal }
 
-/** What another attempt would meet again, as long as nobody changes anything. */
-const permanent: ReadonlySet<string> = new Set<(SpawnError | Place.PlaceError)["_tag"]>([
+/** The errors of a spawn that another attempt would meet again, as long as nobody changes anything. */
+export const permanentErrors: ReadonlySet<string> = new Set<(SpawnError | Place.PlaceError)["_tag"]>([
   "InvalidSpec",
   "CommandNotFound",
   "NotExecutable",
@@ -48,7 +47,7 @@ const spawnFailed = (
   _tag: "SpawnFailed",
   generation,
   error: { kind: _tag, message },
-  retryable: !permanent.has(_tag),
+  retryable: !permanentErrors.has(_tag),
 })
 
 /** What is to be run. */
@@ -198,9 +197,3 @@ export const start = (
     yield* Deferred.succeed(ending, stop)
     return { generation, stop }
   })
-
-/** How long an instance has lived. */
-export const uptime = (context: UnitContext): Effect.Effect<Duration.Duration> =>
-  Effect.map(Clock.currentTimeNanos, (now) =>
-    context.facts.startedAt === undefined ? Duration.zero : Duration.nanos(now - context.facts.startedNanos),
-  )

@@ -1,5 +1,7 @@
 /** A unit as it is shown, out of its state and what is known of its instance. */
+import * as Authority from "../../probe/Authority.js"
 import * as Mask from "../../process/Mask.js"
+import { hasProcess } from "../UnitSpec.js"
 import type { UnitState } from "../UnitState.js"
 import type { FailureStatus, UnitStatus } from "../UnitStatus.js"
 import * as Phases from "./Phases.js"
@@ -14,12 +16,8 @@ export interface History {
   failure: FailureStatus | undefined
 }
 
-const ownershipOf = ({ kind }: UnitContext["spec"], { adopted }: UnitState): UnitStatus["ownership"] =>
-  kind === "external" || adopted
-    ? "external"
-    : kind === "service" || kind === "oneshot"
-      ? "launched"
-      : undefined
+const ownershipOf = (spec: UnitContext["spec"], { adopted }: UnitState): UnitStatus["ownership"] =>
+  spec.kind === "external" || adopted ? "external" : hasProcess(spec) ? "launched" : undefined
 
 /** What it runs, as it may be shown. */
 const commandOf = ({ facts, spec }: UnitContext, port: number | undefined, portOf: PortOf) => {
@@ -37,7 +35,7 @@ const urlOf = ({ spec }: UnitContext, port: number | undefined): string | undefi
   if (http.url !== undefined) return new URL(http.url).origin
   const at = http.port ?? port
   const host = http.host ?? spec.host ?? "localhost"
-  return at === undefined ? undefined : `http://${host.includes(":") ? `[${host}]` : host}:${at}`
+  return at === undefined ? undefined : `http://${Authority.bracketed(host)}:${at}`
 }
 
 /** Leaves out what is undefined. */

@@ -3,8 +3,8 @@ import * as Duration from "effect/Duration"
 import * as Check from "../../probe/Check.js"
 import type { Hooks } from "../Plan.js"
 import type { Traits } from "../Transition.js"
-import type { UnitEffect } from "../UnitEvent.js"
 import { isProbed, type UnitSpec } from "../UnitSpec.js"
+import type { ArmedTimer } from "../UnitState.js"
 
 /** What its heart has to know of a unit. */
 export const of = (spec: UnitSpec, hooks: Hooks): Traits => ({
@@ -35,10 +35,7 @@ const startTimeout = ({ kind, minUptime, readiness, startTimeout, startup }: Uni
 }
 
 /** How long a timer of a unit runs. */
-export const durationOf = (
-  spec: UnitSpec,
-  timer: Extract<UnitEffect, { readonly _tag: "Arm" }>["timer"],
-): Duration.Duration => {
+export const durationOf = (spec: UnitSpec, timer: ArmedTimer): Duration.Duration => {
   switch (timer) {
     case "start":
       return startTimeout(spec)

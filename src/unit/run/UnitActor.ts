@@ -14,12 +14,12 @@ import { type RestartSchedule, schedule } from "../RestartPolicy.js"
 import type { UnitEffect } from "../UnitEvent.js"
 import { describe } from "../UnitFailure.js"
 import type { UnitSpec } from "../UnitSpec.js"
-import type { End, UnitState } from "../UnitState.js"
+import type { ArmedTimer, End, UnitState } from "../UnitState.js"
 import * as ExternalInstance from "./ExternalInstance.js"
 import * as ProcessInstance from "./ProcessInstance.js"
 import * as TaskInstance from "./TaskInstance.js"
 import * as Traits from "./Traits.js"
-import type { Instance, Services, UnitContext } from "./UnitContext.js"
+import { type Instance, type Services, type UnitContext, uptime as uptimeOf } from "./UnitContext.js"
 
 /** How long a question whether a unit is busy may take: whoever does not answer is not held to be at work. */
 const busyPatience = Duration.seconds(5)
@@ -126,7 +126,7 @@ export class UnitActor {
     const { facts, hooks, name } = this.context
     const { onDown } = hooks
     if (onDown === undefined) return Effect.void
-    return Effect.flatMap(ProcessInstance.uptime(this.context), (uptime) => {
+    return Effect.flatMap(uptimeOf(this.context), (uptime) => {
       return Effect.suspend(() => onDown({ name, generation, pid: facts.process?.pid, end, uptime })).pipe(
         Effect.catchAllCause((cause) => Effect.logError(`onDown of unit ${name} failed`, cause)),
         Effect.forkIn(this.services.scope),
@@ -135,11 +135,7 @@ export class UnitActor {
     })
   }
 
-  private arm(
-    token: number,
-    duration: Duration.Duration,
-    timer: "start" | "uptime" | "stable" | "dependency" | "busyGrace",
-  ): Effect.Effect<void> {
+  private arm(token: number, duration: Duration.Duration, timer: ArmedTimer): Effect.Effect<void> {
     return this.run(
       token,
       Effect.map(Effect.sleep(duration), () => this.context.tell({ _tag: "Timer", timer, token })),
@@ -173,7 +169,7 @@ export class UnitActor {
   private nextDelay(token: number, state: UnitState): Effect.Effect<void> {
     const { name, tell } = this.context
     const step = Effect.gen(this, function* () {
-      const uptime = yield* ProcessInstance.uptime(this.context)
+      const uptime = yield* uptimeOf(this.context)
       const now = yield* Clock.currentTimeMillis
       const crash = { end: endOf(state), uptime, failures: state.failures }
       const [next, , decision] = yield* this.delays.step(now, crash, this.delayState)

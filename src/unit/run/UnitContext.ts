@@ -1,6 +1,8 @@
 /** What the instances of one unit share with the supervisor. */
+import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { UnitLog } from "../../output/UnitLog.js"
 import type { PortHolders } from "../../probe/PortHolder.js"
@@ -52,6 +54,12 @@ export interface UnitContext {
   /** Tells the supervisor. It never waits. */
   readonly tell: (event: UnitEvent) => void
 }
+
+/** How long the instance has lived; no time before it was started. */
+export const uptime = ({ facts }: UnitContext): Effect.Effect<Duration.Duration> =>
+  Effect.map(Clock.currentTimeNanos, (now) =>
+    facts.startedAt === undefined ? Duration.zero : Duration.nanos(now - facts.startedNanos),
+  )
 
 /** One life of a unit. */
 export interface Instance {

@@ -1,8 +1,8 @@
 /** Every change of a unit as a line of the log, an entry of the event log, an event of a span, and in the metrics. */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type { EventLog } from "../../event/EventLog.js"
-import type * as Context from "effect/Context"
 import * as Metrics from "../../event/Metrics.js"
 import * as Tracing from "../../process/Tracing.js"
 import type { Change } from "../System.js"

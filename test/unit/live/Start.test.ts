@@ -191,7 +191,7 @@ describe("the output of a unit that crashes", () => {
           for (let round = 0; round < 10; round++) {
             yield* Effect.flip(start(["a"]))
             const { failure } = yield* status("a")
-            assert.strictEqual(failure?.output.length, 10)
+            assert.strictEqual(failure?.output.length, 20)
             assert.include(failure?.output.join("\n"), "the last words")
             assert.include(failure?.output.join("\n"), "on stderr")
             assert.include(failure?.output.join("\n"), "line 500")

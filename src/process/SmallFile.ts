@@ -2,8 +2,8 @@
 import { constants, open } from "node:fs/promises"
 import { parse } from "dotenv"
 import * as Effect from "effect/Effect"
-import { systemReason } from "../process/Diagnosis.js"
-import type { Variables } from "./Interpolation.js"
+import { systemReason } from "./Diagnosis.js"
+import type { Variables } from "./Mask.js"
 
 /** Why a file cannot be read, as the end of a sentence about it. */
 const fail = (reason: string) => Effect.fail(reason)
@@ -53,10 +53,13 @@ export const read = (path: string, mostBytes: number): Effect.Effect<string, str
     (file) => Effect.ignore(Effect.tryPromise(() => file.close())),
   )
 
-/** The variables of an env file; fails with the reason. */
-export const readVariables = (path: string, mostBytes: number): Effect.Effect<Variables, string> =>
+/** The most bytes that an env file may have: 1 MiB. */
+const mostVariableBytes = 1_048_576
+
+/** The variables of an env file of at most 1 MiB; fails with the reason. */
+export const readVariables = (path: string): Effect.Effect<Readonly<Variables>, string> =>
   Effect.filterOrFail(
-    Effect.map(read(path, mostBytes), (text): Variables => parse(text)),
+    Effect.map(read(path, mostVariableBytes), (text): Readonly<Variables> => parse(text)),
     (variables) => !Object.values(variables).some((value) => value?.includes("\0") === true),
     () => "a value in it has a NUL character, which no variable can have",
   )
