@@ -13,7 +13,7 @@ import { markVariable } from "./processes.js"
 export interface Answer {
   /** 0: there was none. */
   readonly status: number
-  /** `200`, the code of an error, or what became of the connection, such as `ECONNRESET`; `NEVER`: nothing came. */
+  /** `200`, the code of an error, or what became of the connection, such as `ECONNRESET`; `NEVER`: nothing came; `CLOSED`: it was idle for too long. */
   readonly code: string
   // oxlint-disable-next-line typescript/no-explicit-any
   readonly body: any
@@ -182,6 +182,7 @@ export class Daemon {
   /** Asks, and never fails. */
   ask(method: string, target: string, asking: Asking = {}): Promise<Answer> {
     const begin = performance.now()
+    const { life } = this
     return new Promise((resolve) => {
       const request = this.request(method, target, asking)
       if (request === undefined)
@@ -194,7 +195,13 @@ export class Daemon {
         lost("NEVER")
         request.destroy()
       }, asking.patience ?? 30_000)
-      request.on("error", (error: NodeJS.ErrnoException) => lost(error.code ?? error.message))
+      request.on("error", (error: NodeJS.ErrnoException) => {
+        // It was closed for being idle just when it was used again, which neither side can help.
+        if (error.code !== "ECONNRESET" || !request.reusedSocket) return lost(error.code ?? error.message)
+        if (method !== "GET" || this.life !== life) return lost("CLOSED")
+        clearTimeout(timer)
+        resolve(this.ask(method, target, asking))
+      })
       request.on("response", (response) => {
         const chunks: Array<Buffer> = []
         response.on("data", (chunk: Buffer) => chunks.push(chunk))

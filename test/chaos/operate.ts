@@ -42,6 +42,7 @@ export const ask = async (
         ? ""
         : `: ${String(answer.body?.error?.message).slice(0, 300)}`
     }`
+  if (code === "CLOSED") return answer
   if (code === "NEVER") verdicts.broken("answers", said())
   else if (answer.status !== 200 && asking.codes?.includes(code) !== true && !isShort)
     verdicts.broken("answers", said())

@@ -90,11 +90,35 @@ const readText = (path: string): string => {
   }
 }
 
-/** Puts a whole file in the place of another, or none. Throws the system's error. */
-const replace = (path: string, text: string): void => {
-  const fresh = `${path}.new`
+/** Records fill a block of the disk, in bytes: what one has had is enough for the next, however full the disk is. */
+const block = 4_096
+
+/** The file of a record that was removed: its block is kept for the unit's next one. */
+const spareOf = (path: string): string => `${path}.spare`
+
+/** Puts a text into a file that is there. Throws the system's error. */
+const overwrite = (path: string, text: string): void => {
+  const descriptor = fs.openSync(path, fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW)
   try {
-    fs.writeFileSync(fresh, text, { mode: 0o600 })
+    fs.ftruncateSync(descriptor, fs.writeSync(descriptor, text, 0))
+  } finally {
+    fs.closeSync(descriptor)
+  }
+}
+
+/** Puts a whole file in the place of another, or none, if it can in the spare block. Throws the system's error. */
+const replace = (path: string, text: string): void => {
+  const spare = spareOf(path)
+  const fresh = `${path}.new`
+  const padded = text.padEnd(block)
+  try {
+    overwrite(spare, padded)
+    return fs.renameSync(spare, path)
+  } catch {
+    // There is none, or it is of no use: a file of its own then.
+  }
+  try {
+    fs.writeFileSync(fresh, padded, { mode: 0o600 })
     fs.renameSync(fresh, path)
   } catch (cause) {
     fs.rmSync(fresh, { force: true })
@@ -174,7 +198,7 @@ class Files {
       if (this.written.get(unit) !== (owner === this.owner ? mark : undefined)) return Effect.void
       const path = this.pathOf(unit)
       try {
-        fs.unlinkSync(path)
+        fs.renameSync(path, spareOf(path))
       } catch (cause) {
         if (!isMissing(cause)) {
           return Effect.logWarning(`The record ${path} could not be removed: ${systemReason(cause)}.`)

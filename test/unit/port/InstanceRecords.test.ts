@@ -233,4 +233,25 @@ describe("the records of instances", () => {
         expect(yield* (yield* make(disk, "another")).load).toEqual([third])
       }).pipe(Effect.provide(PlatformTable.layer)),
   )
+
+  // Seed 20261126 of the beating: without its record the unit ran twice after a KILL of the program and its guardian.
+  it.scopedLive("have the block of the one before on a full disk", (context) =>
+    Effect.gen(function* () {
+      const root = yield* makeRoot
+      const disk = yield* smallDisk(root)
+      if (disk === undefined) return context.skip("no file system can be mounted here")
+      const records = yield* make(disk)
+      yield* records.remove(yield* records.write(yield* instance("web")))
+      fill(join(disk, "ballast"))
+      for (const n of [1, 2]) {
+        const [next, lines] = yield* logged(
+          Effect.flatMap(instance("web", { n }), (next) => records.write(next)),
+        )
+        assert.deepStrictEqual(lines, [])
+        expect(yield* (yield* make(disk, "another")).load).toEqual([next])
+        yield* records.remove(next)
+        assert.deepStrictEqual(yield* (yield* make(disk, "another")).load, [])
+      }
+    }).pipe(Effect.provide(PlatformTable.layer)),
+  )
 })
