@@ -19,6 +19,7 @@ import * as ProcessSpec from "./ProcessSpec.js"
 import { ProcessTable } from "./ProcessTable.js"
 import { type SpawnError, SpawnFailed } from "./SpawnError.js"
 import * as Tracing from "./Tracing.js"
+import * as Turns from "./Turns.js"
 
 export { UnsupportedPlatform } from "./PlatformTable.js"
 
@@ -78,6 +79,8 @@ const make = (owner: string) =>
   Effect.gen(function* () {
     const services: Services = { table: yield* ProcessTable, guardian: yield* Guardian.Guardian }
     let spawned = 0
+    // A fork copies the whole program, and nothing else happens meanwhile.
+    const turn = Turns.make()
 
     // What is still alive, or on its way, when this service ends, though the scopes it was spawned in are open.
     const live = new Set<LiveProcess>()
@@ -122,7 +125,7 @@ const make = (owner: string) =>
       const mark = `${owner}.${spawned++}`
       return Effect.flatMap(Environment.resolve(spec, owner, mark), (env) =>
         // Acquired without interruption: either there is no child, or its release is registered.
-        Effect.acquireRelease(acquire(spec, env, mark, output), letGo),
+        Effect.zipRight(turn, Effect.acquireRelease(acquire(spec, env, mark, output), letGo)),
       )
     }
 
