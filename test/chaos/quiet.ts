@@ -48,14 +48,10 @@ const unitsOf = async (world: World): Promise<ReadonlyArray<UnitInfo>> => {
 const isRestless = ({ name }: { readonly name: string }) => name === "crasher" || name === "brittle"
 
 /**
- * Whether a unit has failed by one that it needs and that has ended by itself, with success or for good: whoever sends a
- * unit INT may end it so. Nothing brings back either of the two by itself.
+ * Whether a unit has failed by one that it needs, which had ended by itself, with success or for good: whoever sends a
+ * unit INT may end it so. It stays failed until somebody starts it, also when the other one is back.
  */
-const isFailedByNeed = ({ failure }: UnitInfo, units: ReadonlyArray<UnitInfo>): boolean => {
-  if (failure?.kind !== "DependencyFailed") return false
-  const needed = /^It needs ([\w-]+):/.exec(failure.message)?.[1]
-  return units.some(({ name, state }) => name === needed && (state === "exited" || state === "failed"))
-}
+const isFailedByNeed = ({ failure }: UnitInfo): boolean => failure?.kind === "DependencyFailed"
 
 /** What is not so of the units: each that is up has one instance with its pid, each that is down has none. */
 const unitFaults = (units: ReadonlyArray<UnitInfo>, seen: ReadonlyArray<Seen>): ReadonlyArray<string> => {
@@ -68,7 +64,7 @@ const unitFaults = (units: ReadonlyArray<UnitInfo>, seen: ReadonlyArray<Seen>): 
     if (isRestless(unit)) continue
     if (
       unit.desired === "up" &&
-      (state === "inactive" || (state === "failed" && !mayFail.has(name) && !isFailedByNeed(unit, units)))
+      (state === "inactive" || (state === "failed" && !mayFail.has(name) && !isFailedByNeed(unit)))
     )
       faults.push(`unit ${name} is wanted up, and is ${state}: ${reason ?? unit.failure?.message ?? ""}`)
     if (passing.has(state) || (state === "backoff" && name !== "web")) {
