@@ -15,8 +15,10 @@ export const ownerVariable = "HOLDFAST_OWNER"
  */
 export const lineageVariable = "HOLDFAST_LINEAGE"
 
-const unitVariable = "HOLDFAST_UNIT"
-const jobVariable = "HOLDFAST_JOB"
+/** The unit that a process is an instance of. */
+export const unitVariable = "HOLDFAST_UNIT"
+/** The job that a process is an attempt of. */
+export const jobVariable = "HOLDFAST_JOB"
 
 const readEnvFile = (path: string, redact: Mask.Redact) =>
   Effect.mapError(

@@ -22,6 +22,7 @@ import {
   read,
   type Stat,
   statOf,
+  unitIn,
 } from "./ProcFiles.js"
 
 /** The pid that was handed out last; undefined when the system does not tell. */
@@ -236,10 +237,19 @@ const lookForMarks = async (wanted: RegExp): Promise<ReadonlyArray<Marked>> => {
     if (index % pidsPerTurn === pidsPerTurn - 1) await turn()
     const stat = statOf(pid)
     if (stat === undefined || isDead(stat)) continue
-    const mark = marksIn(environOf(pid, stat) ?? "").findLast((mark) => wanted.test(mark))
+    const environment = environOf(pid, stat) ?? ""
+    const mark = marksIn(environment).findLast((mark) => wanted.test(mark))
     if (mark === undefined) continue
     const { groupId, parentPid, startTime } = stat
-    found.push({ pid, parentPid, groupId, startTime, command: commandOf(pid), mark })
+    found.push({
+      pid,
+      parentPid,
+      groupId,
+      startTime,
+      command: commandOf(pid),
+      mark,
+      unit: unitIn(environment),
+    })
   }
   return found
 }

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Batch from "./Batch.js"
 import { systemReason } from "./Diagnosis.js"
-import { lineageVariable } from "./Environment.js"
+import { jobVariable, lineageVariable, unitVariable } from "./Environment.js"
 import { ProcessIdentity } from "./ProcessIdentity.js"
 import { type GroupQuery, type Member, type Named, ProcessTable, TableUnreadable } from "./ProcessTable.js"
 
@@ -150,7 +150,10 @@ export const layer: Layer.Layer<ProcessTable> = Layer.sync(ProcessTable, () => {
               new RegExp(`\\b${lineageVariable}=(\\S+(?: [^ =]+)*)`).exec(row.command) ?? []
             const found = marks.split(" ").findLast((text) => mark.test(text))
             const command = row.command.replace(/ [A-Za-z_]\w*=.*$/s, "")
-            return found === undefined || row.state.startsWith("Z") ? [] : [{ ...row, command, mark: found }]
+            if (found === undefined || row.state.startsWith("Z")) return []
+            const ofJob = row.command.includes(` ${jobVariable}=`)
+            const unit = new RegExp(` ${unitVariable}=(\\S+)`).exec(row.command)?.[1]
+            return [{ ...row, command, mark: found, unit: ofJob ? undefined : unit }]
           })
         },
         catch: unreadable,

@@ -1,7 +1,7 @@
 /** What Linux shows of a process under /proc. */
 import { closeSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs"
 import { basename } from "node:path"
-import { lineageVariable } from "./Environment.js"
+import { jobVariable, lineageVariable, unitVariable } from "./Environment.js"
 import type { Named } from "./ProcessTable.js"
 
 /** One /proc/PID/stat, see proc(5). */
@@ -145,14 +145,21 @@ export const environOf = (pid: number, stat: Stat): string | undefined => {
   return read(path) ?? ""
 }
 
-/** The marks in an environment. */
-export const marksIn = (environment: string): ReadonlyArray<string> => {
-  const start = `\0${environment}`.indexOf(`\0${lineageVariable}=`)
-  if (start === -1) return []
-  const value = environment.slice(start + lineageVariable.length + 1)
+const variableIn = (environment: string, name: string): string | undefined => {
+  const start = `\0${environment}`.indexOf(`\0${name}=`)
+  if (start === -1) return undefined
+  const value = environment.slice(start + name.length + 1)
   const end = value.indexOf("\0")
-  return (end === -1 ? value : value.slice(0, end)).split(" ")
+  return end === -1 ? value : value.slice(0, end)
 }
+
+/** The marks in an environment. */
+export const marksIn = (environment: string): ReadonlyArray<string> =>
+  variableIn(environment, lineageVariable)?.split(" ") ?? []
+
+/** The unit that an environment names, unless it is one of a job. */
+export const unitIn = (environment: string): string | undefined =>
+  variableIn(environment, jobVariable) === undefined ? variableIn(environment, unitVariable) : undefined
 
 /** Every process, those that have ended and wait to be reaped among them. */
 export const allPids = (): ReadonlyArray<number> => {

@@ -31,6 +31,8 @@ export interface ProcessInfo {
 /** A live process that carries a mark in its environment. */
 export interface Marked extends ProcessInfo {
   readonly mark: string
+  /** The unit that it says it belongs to; undefined for what belongs to a job, or to neither. */
+  readonly unit: string | undefined
 }
 
 /** A live process, and what it is called. */

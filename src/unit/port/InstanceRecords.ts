@@ -16,6 +16,7 @@ import { ProcessIdentity } from "../../process/ProcessIdentity.js"
 import { StopPolicy } from "../../process/ProcessSpec.js"
 import { ProcessTable, type TableUnreadable } from "../../process/ProcessTable.js"
 import { isName, UnitName } from "../UnitSpec.js"
+import * as EarlierRuns from "./EarlierRuns.js"
 import * as RecordedCommand from "./RecordedCommand.js"
 
 const Leader = ProcessIdentity.pipe(Schema.filter(({ pid }) => pid > 1))
@@ -64,6 +65,8 @@ export interface InstanceRecords {
   readonly write: (instance: Instance) => Effect.Effect<InstanceRecord>
   /** Removes a record; not the one that its unit may have instead by now. */
   readonly remove: (record: InstanceRecord) => Effect.Effect<void>
+  /** The runs on this root: what has no record is found by them. */
+  readonly runs: EarlierRuns.EarlierRuns
   /** What earlier programs have left. A damaged record is skipped, with a warning. */
   readonly load: Effect.Effect<ReadonlyArray<InstanceRecord>>
 }
@@ -158,6 +161,7 @@ export const make = (options: {
     const files = root === undefined ? undefined : new Files(join(root, "units"), owner)
     return {
       owner,
+      runs: EarlierRuns.make(root, { owner, program }, table),
       write: (instance) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           const record = recordOf(instance, now)

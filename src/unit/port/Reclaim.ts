@@ -12,9 +12,11 @@ import { ForeignGroup } from "../../process/ForeignGroup.js"
 import { cut } from "../../process/Kill.js"
 import type { Redact } from "../../process/Mask.js"
 import { StopReport } from "../../process/Process.js"
-import { isSame, type ProcessIdentity } from "../../process/ProcessIdentity.js"
+import { isSame, ProcessIdentity } from "../../process/ProcessIdentity.js"
 import { type Member, ProcessTable, type TableUnreadable } from "../../process/ProcessTable.js"
-import type { InstanceRecord, InstanceRecords } from "./InstanceRecords.js"
+import { isName } from "../UnitSpec.js"
+import * as EarlierRuns from "./EarlierRuns.js"
+import { InstanceRecord, type InstanceRecords } from "./InstanceRecords.js"
 import * as RecordedCommand from "./RecordedCommand.js"
 
 /** `recorded`: what this store recorded is stopped. `never`: nothing is. */
@@ -119,6 +121,11 @@ export const make = (
     const self = yield* table.identifyChild(process.pid)
     const lineage = new Set((process.env[lineageVariable] ?? "").split(" "))
 
+    /** Made up for what has none: there is no file to remove, and the unit may have one of another instance. */
+    const withoutFile = new WeakSet<InstanceRecord>()
+    const forget = (record: InstanceRecord) =>
+      withoutFile.has(record) ? Effect.void : records.remove(record)
+
     const isThere = (identity: ProcessIdentity): Effect.Effect<boolean, TableUnreadable> =>
       Effect.map(table.identify(identity.pid), (found) => found !== undefined && isSame(found, identity))
 
@@ -186,7 +193,7 @@ export const make = (
         const watcher = isLed ? yield* Effect.forkIn(watch(stray), scope) : undefined
         const stop = yield* group.stop(record.stop.signal, record.stop.grace, scope)
         if (watcher !== undefined) yield* Fiber.interrupt(watcher)
-        if (stop.survivors.length === 0) yield* records.remove(record)
+        if (stop.survivors.length === 0) yield* forget(record)
         else {
           const list = stop.survivors.map(({ command, pid }) => `${pid} ${command}`).join(", ")
           yield* Effect.logError(
@@ -225,6 +232,31 @@ export const make = (
       )
     }
 
+    /** What runs without a record, as records: not those of files. */
+    const unrecorded = (recorded: ReadonlyArray<InstanceRecord>) =>
+      Effect.map(records.runs.leftovers, (found) => {
+        const marks = new Set(recorded.map(({ mark }) => mark))
+        return found.flatMap(({ mark, process, run, unit }) =>
+          marks.has(mark) || !isName(unit)
+            ? []
+            : new InstanceRecord(
+                {
+                  unit,
+                  generation: 0,
+                  process: new ProcessIdentity({ ...process, bootId: self.bootId }),
+                  program: run.program,
+                  owner: run.owner,
+                  mark,
+                  command: RecordedCommand.make([redactOf(unit)(process.command)]),
+                  ports: [],
+                  stop: EarlierRuns.stop,
+                  startedAt: 0,
+                },
+                true,
+              ),
+        )
+      })
+
     const all = (policyOf: (unit: string) => Policy): Effect.Effect<Report, TableUnreadable> =>
       Effect.gen(function* () {
         const reclaimed: Array<Reclaimed> = []
@@ -232,7 +264,7 @@ export const make = (
         const settle = (finding: Finding): Effect.Effect<void> =>
           Effect.gen(function* () {
             const { record } = finding
-            if (finding._tag === "Gone") yield* records.remove(record)
+            if (finding._tag === "Gone") yield* forget(record)
             else if (finding._tag === "Spared") leftAlone.push(yield* leave(finding))
             else if (policyOf(record.unit) === "recorded") reclaimed.push(yield* stop(finding))
             else {
@@ -240,8 +272,18 @@ export const make = (
               leftAlone.push(yield* leave({ _tag: "Spared", record, why }))
             }
           })
-        const findings = yield* find(yield* records.load)
+        const recorded = yield* records.load
+        const others = yield* unrecorded(recorded)
+        for (const record of others) withoutFile.add(record)
+        const findings = yield* find([...recorded, ...others])
         yield* Effect.forEach(findings, settle, { concurrency: "unbounded", discard: true })
+        const left = new Set([
+          ...leftAlone.map(({ pid }) => pid),
+          ...reclaimed.filter(({ stop }) => stop.survivors.length > 0).map(({ pid }) => pid),
+        ])
+        yield* records.runs.note(
+          new Set(others.filter(({ process }) => left.has(process.pid)).map(({ owner }) => owner)),
+        )
         return { reclaimed, leftAlone }
       })
 
