@@ -7,7 +7,12 @@ import * as Place from "./place.js"
 import { isGood, latencyLines, report } from "./report.js"
 import { soak, soakReport } from "./soak.js"
 
-const options = parse(process.argv.slice(2))
+const args = process.argv.slice(2)
+if (args.includes("--help")) {
+  console.log(usage)
+  process.exit(0)
+}
+const options = parse(args)
 if (typeof options === "string") {
   console.error(`chaos: ${options}\n\n${usage}`)
   process.exit(2)
