@@ -48,10 +48,12 @@ const unitsOf = async (world: World): Promise<ReadonlyArray<UnitInfo>> => {
 const isRestless = ({ name }: { readonly name: string }) => name === "crasher" || name === "brittle"
 
 /**
- * Whether a unit has failed by one that it needs, which had ended by itself, with success or for good: whoever sends a
- * unit INT may end it so. It stays failed until somebody starts it, also when the other one is back.
+ * Whether an operation may have brought this failure about. Whoever sends a unit INT may have it end with success: before
+ * it is ready that is a failure, and later one of what needs it. It stays failed until somebody starts it.
  */
-const isFailedByNeed = ({ failure }: UnitInfo): boolean => failure?.kind === "DependencyFailed"
+const isBroughtAbout = ({ failure }: UnitInfo): boolean =>
+  failure?.kind === "DependencyFailed" ||
+  (failure?.kind === "EarlyExit" && failure.message.includes("with exit code 0 "))
 
 /** What is not so of the units: each that is up has one instance with its pid, each that is down has none. */
 const unitFaults = (units: ReadonlyArray<UnitInfo>, seen: ReadonlyArray<Seen>): ReadonlyArray<string> => {
@@ -64,7 +66,7 @@ const unitFaults = (units: ReadonlyArray<UnitInfo>, seen: ReadonlyArray<Seen>): 
     if (isRestless(unit)) continue
     if (
       unit.desired === "up" &&
-      (state === "inactive" || (state === "failed" && !mayFail.has(name) && !isFailedByNeed(unit)))
+      (state === "inactive" || (state === "failed" && !mayFail.has(name) && !isBroughtAbout(unit)))
     )
       faults.push(`unit ${name} is wanted up, and is ${state}: ${reason ?? unit.failure?.message ?? ""}`)
     if (passing.has(state) || (state === "backoff" && name !== "web")) {
