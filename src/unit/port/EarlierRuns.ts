@@ -28,7 +28,7 @@ export interface Leftover {
   readonly run: Run
   readonly unit: string
   readonly mark: string
-  /** The leader of its group, if that lives; else one of its processes. */
+  /** The leader of its group, if that lives; else the oldest of its processes. */
   readonly process: Marked
 }
 
@@ -50,11 +50,12 @@ const Text = Schema.parseJson(Schema.Struct({ runs: Schema.Array(Run) }))
 const decode = Schema.decodeUnknownEither(Text)
 const encode = Schema.encodeSync(Text)
 
-/** By spawn: of each, the leader where it lives. */
-const spawns = (marked: ReadonlyArray<Marked>): ReadonlyArray<Marked> => {
+/** Of each spawn the oldest process: nothing that is older than its leader descends from it. */
+const oldest = (marked: ReadonlyArray<Marked>, ageOf: (process: Marked) => number): ReadonlyArray<Marked> => {
   const found = new Map<string, Marked>()
   for (const one of marked) {
-    if (one.unit !== undefined && (!found.has(one.mark) || one.pid === one.groupId)) found.set(one.mark, one)
+    const known = found.get(one.mark)
+    if (one.unit !== undefined && (known === undefined || ageOf(one) > ageOf(known))) found.set(one.mark, one)
   }
   return [...found.values()]
 }
@@ -88,7 +89,7 @@ export const make = (
     if (runs.size === 0) return Effect.succeed([])
     const pattern = new RegExp(`^(?:${[...runs.keys()].join("|")})\\.\\d+$`)
     return Effect.map(table.marked(pattern), (marked) =>
-      spawns(marked).map((process): Leftover => {
+      oldest(marked, table.ageOf).map((process): Leftover => {
         const { mark, unit } = process
         return { run: runs.get(mark.slice(0, mark.lastIndexOf(".")))!, unit: unit!, mark, process }
       }),
