@@ -6,10 +6,9 @@ import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import { build } from "esbuild"
+import { bundle } from "../.config/bundle.mjs"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
-const out = path.join(root, "node_modules/.cache/holdfast-bench")
 const questions = fs
   .readdirSync(path.join(root, "bench"))
   .flatMap((file) => /^(.+)\.ts$/.exec(file)?.[1] ?? [])
@@ -31,18 +30,7 @@ const node = (...words) => {
 }
 
 if (!node(".config/build.mjs")) process.exit(1)
-await build({
-  absWorkingDir: root,
-  entryPoints: ["harness", ...questions].map((name) => `bench/${name}.ts`),
-  outdir: out,
-  outExtension: { ".js": ".mjs" },
-  bundle: true,
-  packages: "external",
-  platform: "node",
-  target: "node20",
-  format: "esm",
-  sourcemap: "inline",
-})
+const out = await bundle("bench", ["harness", ...questions], "holdfast-bench")
 
 const { header } = await import(pathToFileURL(path.join(out, "harness.mjs")).href)
 console.log(header)

@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { fill } from "../job/full-disk.js"
 import { Clock, library } from "./clock.js"
 import { type Place, has } from "./place.js"
 import { type FaultName, type Shortage, faultNames } from "./plan.js"
@@ -24,19 +25,6 @@ export const missing = (): ReadonlyMap<FaultName, string> => {
 export const available = (): ReadonlyArray<FaultName> => {
   const without = missing()
   return faultNames.filter((name) => !without.has(name))
-}
-
-/** Takes all the room there is, by writing to a file. */
-const fill = (file: string): void => {
-  const descriptor = fs.openSync(file, "a")
-  for (const size of [65_536, 4_096, 64, 1]) {
-    try {
-      while (true) fs.writeSync(descriptor, Buffer.alloc(size))
-    } catch {
-      // Until not a byte goes in.
-    }
-  }
-  fs.closeSync(descriptor)
 }
 
 const limit = (kind: "nofile" | "nproc", pid: number, value: string): void => {

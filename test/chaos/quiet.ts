@@ -52,8 +52,8 @@ const isRestless = ({ name }: { readonly name: string }) => name === "crasher" |
  * it is ready that is a failure, and later one of what needs it. It stays failed until somebody starts it.
  */
 const isBroughtAbout = ({ failure }: UnitInfo): boolean =>
-  failure?.kind === "DependencyFailed" ||
-  (failure?.kind === "EarlyExit" && failure.message.includes("with exit code 0 "))
+  ["DependencyFailed", "EarlyExit"].includes(failure?.kind ?? "") &&
+  /with exit code 0\b/.test(failure!.message)
 
 /** What is not so of the units: each that is up has one instance with its pid, each that is down has none. */
 const unitFaults = (units: ReadonlyArray<UnitInfo>, seen: ReadonlyArray<Seen>): ReadonlyArray<string> => {

@@ -8,10 +8,9 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import { build } from "esbuild"
+import { bundle } from "../../.config/bundle.mjs"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
-const out = path.join(root, "node_modules/.cache/holdfast-chaos")
 const args = process.argv.slice(2)
 // Reading extra certificates would add its time to every start.
 const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env
@@ -20,18 +19,7 @@ if (!args.includes("--no-build")) {
   const { status } = spawnSync(process.execPath, [".config/build.mjs"], { cwd: root, env, stdio: "inherit" })
   if (status !== 0) process.exit(1)
 }
-await build({
-  absWorkingDir: root,
-  entryPoints: ["main", "place"].map((name) => `test/chaos/${name}.ts`),
-  outdir: out,
-  outExtension: { ".js": ".mjs" },
-  bundle: true,
-  packages: "external",
-  platform: "node",
-  target: "node20",
-  format: "esm",
-  sourcemap: "inline",
-})
+const out = await bundle("test/chaos", ["main", "place"], "holdfast-chaos")
 
 const base = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "holdfast-chaos-"))
 const mark = randomUUID()

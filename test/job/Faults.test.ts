@@ -12,7 +12,8 @@ import { lastAttempt } from "../../src/job/JobRecord.js"
 import * as Notifier from "../../src/job/Notifier.js"
 import * as SqliteJobStore from "../../src/job/SqliteJobStore.js"
 import * as ProcessSpawner from "../../src/process/ProcessSpawner.js"
-import { fill, makeRoot, runShell, smallDisk, withRunner } from "./runner-support.js"
+import { fill } from "./full-disk.js"
+import { makeRoot, runShell, smallDisk, withRunner } from "./runner-support.js"
 
 const every10ms = Schedule.spaced("10 millis")
 

@@ -4,7 +4,8 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { fill, makeRoot, smallDisk, withRunner } from "./runner-support.js"
+import { fill } from "./full-disk.js"
+import { makeRoot, smallDisk, withRunner } from "./runner-support.js"
 
 for (const keeper of ["perl", "node"] as const) {
   describe(`a full disk, with the ${keeper} keeper`, () => {

@@ -38,9 +38,9 @@ describe("turns", () => {
       yield* Effect.yieldNow()
       yield* Fiber.interrupt(left)
       yield* Fiber.join(stays)
-      // And there is one at once when nobody waits.
-      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 1)))
-      yield* turn
+      // And there is one at once when nobody waits any more.
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(() => setImmediate(resolve))))
+      Effect.runSync(turn)
     }),
   )
 })

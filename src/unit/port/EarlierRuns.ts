@@ -3,7 +3,6 @@
  * where the disk is full: what a program has left that was killed in that moment, together with its guardian, is found
  * by the owner id of its run, which is noted before it starts anything.
  */
-import * as fs from "node:fs"
 import * as path from "node:path"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -14,6 +13,7 @@ import { systemReason } from "../../process/Diagnosis.js"
 import * as Directory from "../../process/Directory.js"
 import { isSame, ProcessIdentity } from "../../process/ProcessIdentity.js"
 import type { Marked, ProcessTable, TableUnreadable } from "../../process/ProcessTable.js"
+import * as RecordFile from "./RecordFile.js"
 
 /** One run of a program on a root. */
 export const Run = Schema.Struct({
@@ -50,12 +50,16 @@ const Text = Schema.parseJson(Schema.Struct({ runs: Schema.Array(Run) }))
 const decode = Schema.decodeUnknownEither(Text)
 const encode = Schema.encodeSync(Text)
 
-/** Of each spawn the oldest process: nothing that is older than its leader descends from it. */
-const oldest = (marked: ReadonlyArray<Marked>, ageOf: (process: Marked) => number): ReadonlyArray<Marked> => {
+/**
+ * Of each spawn the oldest process, as nothing older than its leader is taken for its descendant. (On macOS, where times
+ * are dates, the first one: there that rule is not made use of.)
+ */
+const oldest = (marked: ReadonlyArray<Marked>): ReadonlyArray<Marked> => {
   const found = new Map<string, Marked>()
   for (const one of marked) {
     const known = found.get(one.mark)
-    if (one.unit !== undefined && (known === undefined || ageOf(one) > ageOf(known))) found.set(one.mark, one)
+    const isFirst = known === undefined || Number(one.startTime) < Number(known.startTime)
+    if (one.unit !== undefined && isFirst) found.set(one.mark, one)
   }
   return [...found.values()]
 }
@@ -73,7 +77,7 @@ export const make = (
   const earlier = (): ReadonlyArray<Run> => {
     let text: string
     try {
-      text = fs.readFileSync(file, "utf8")
+      text = RecordFile.read(file)
     } catch {
       return []
     }
@@ -89,7 +93,7 @@ export const make = (
     if (runs.size === 0) return Effect.succeed([])
     const pattern = new RegExp(`^(?:${[...runs.keys()].join("|")})\\.\\d+$`)
     return Effect.map(table.marked(pattern), (marked) =>
-      oldest(marked, table.ageOf).map((process): Leftover => {
+      oldest(marked).map((process): Leftover => {
         const { mark, unit } = process
         return { run: runs.get(mark.slice(0, mark.lastIndexOf(".")))!, unit: unit!, mark, process }
       }),
@@ -103,8 +107,7 @@ export const make = (
       )
       try {
         Directory.make(root, 0o700)
-        fs.writeFileSync(`${file}.new`, `${encode({ runs: [...kept, own] })}\n`, { mode: 0o600 })
-        fs.renameSync(`${file}.new`, file)
+        RecordFile.replace(file, `${encode({ runs: [...kept, own] })}\n`)
       } catch (cause) {
         yield* Effect.logWarning(
           `This run could not be noted in ${file}: ${systemReason(cause)}. Should this program and its guardian both be killed, the next one finds those units only that are recorded.`,

@@ -17,6 +17,7 @@ import { StopPolicy } from "../../process/ProcessSpec.js"
 import { ProcessTable, type TableUnreadable } from "../../process/ProcessTable.js"
 import { isName, UnitName } from "../UnitSpec.js"
 import * as EarlierRuns from "./EarlierRuns.js"
+import * as RecordFile from "./RecordFile.js"
 import * as RecordedCommand from "./RecordedCommand.js"
 
 const Leader = ProcessIdentity.pipe(Schema.filter(({ pid }) => pid > 1))
@@ -74,63 +75,6 @@ export interface InstanceRecords {
 const Text = Schema.parseJson(InstanceRecord)
 const encode = Schema.encodeSync(Text)
 const decode = Schema.decodeUnknownEither(Text)
-
-/** No record comes near this size, in bytes. */
-const sizeCap = 65_536
-
-/** The text of a regular file. Throws what is wrong with it. */
-const readText = (path: string): string => {
-  // A FIFO in its place must not be waited for, nor a link be followed.
-  const flags = fs.constants.O_RDONLY | fs.constants.O_NONBLOCK | fs.constants.O_NOFOLLOW
-  const descriptor = fs.openSync(path, flags)
-  try {
-    const stat = fs.fstatSync(descriptor)
-    if (!stat.isFile()) throw new Error("it is not a regular file")
-    if (stat.size > sizeCap) throw new Error(`it has ${stat.size} bytes`)
-    return fs.readFileSync(descriptor, "utf8")
-  } finally {
-    fs.closeSync(descriptor)
-  }
-}
-
-/** Records fill a block of the disk, in bytes: what one has had is enough for the next, however full the disk is. */
-const block = 4_096
-
-/** The file of a record that was removed: its block is kept for the unit's next one. */
-const spareOf = (path: string): string => `${path}.spare`
-
-/** Puts a text into a file that is there. Throws the system's error. */
-const overwrite = (path: string, text: string): void => {
-  const descriptor = fs.openSync(path, fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW)
-  try {
-    fs.ftruncateSync(descriptor, fs.writeSync(descriptor, text, 0))
-  } finally {
-    fs.closeSync(descriptor)
-  }
-}
-
-/** Puts a whole file in the place of another, or none, if it can in the spare block. Throws the system's error. */
-const replace = (path: string, text: string): void => {
-  const spare = spareOf(path)
-  const fresh = `${path}.new`
-  const padded = text.padEnd(block)
-  try {
-    overwrite(spare, padded)
-    return fs.renameSync(spare, path)
-  } catch {
-    // There is none, or it is of no use: a file of its own then.
-  }
-  try {
-    fs.writeFileSync(fresh, padded, { mode: 0o600 })
-    fs.renameSync(fresh, path)
-  } catch (cause) {
-    fs.rmSync(fresh, { force: true })
-    throw cause
-  }
-}
-
-const isMissing = (cause: unknown): boolean =>
-  ["ENOENT", "ENOTDIR"].includes((cause as NodeJS.ErrnoException).code ?? "")
 
 /** Why a text is no record, in one line. */
 const faultOf = (error: ParseResult.ParseError): string =>
@@ -202,9 +146,9 @@ class Files {
       if (this.written.get(unit) !== (owner === this.owner ? mark : undefined)) return Effect.void
       const path = this.pathOf(unit)
       try {
-        fs.renameSync(path, spareOf(path))
+        fs.renameSync(path, RecordFile.spareOf(path))
       } catch (cause) {
-        if (!isMissing(cause)) {
+        if (!RecordFile.isMissing(cause)) {
           return Effect.logWarning(`The record ${path} could not be removed: ${systemReason(cause)}.`)
         }
       }
@@ -219,7 +163,7 @@ class Files {
       try {
         units = fs.readdirSync(this.directory)
       } catch (cause) {
-        if (isMissing(cause)) return Effect.succeed([])
+        if (RecordFile.isMissing(cause)) return Effect.succeed([])
         const reason = systemReason(cause)
         return Effect.as(
           Effect.logWarning(`What earlier runs recorded in ${this.directory} cannot be read: ${reason}.`),
@@ -245,12 +189,12 @@ class Files {
     if (!this.made.has(directory)) Directory.make(directory, 0o700)
     this.made.add(directory)
     try {
-      replace(path, text)
+      RecordFile.replace(path, text)
     } catch (cause) {
-      if (!isMissing(cause)) throw cause
+      if (!RecordFile.isMissing(cause)) throw cause
       // Somebody has removed the directory.
       Directory.make(directory, 0o700)
-      replace(path, text)
+      RecordFile.replace(path, text)
     }
   }
 
@@ -265,9 +209,9 @@ class Files {
       )
     let text: string
     try {
-      text = readText(path)
+      text = RecordFile.read(path)
     } catch (cause) {
-      return isMissing(cause) ? Effect.succeed([]) : damaged(systemReason(cause))
+      return RecordFile.isMissing(cause) ? Effect.succeed([]) : damaged(systemReason(cause))
     }
     return Either.match(decode(text), {
       onLeft: (error) => damaged(faultOf(error)),
