@@ -3,7 +3,7 @@ import { type UnitInfo, instancesOf } from "./checks.js"
 import { independent } from "./desires.js"
 import { floodBytes } from "./jobs.js"
 import { type Job, type Recorded, isOver, onceFaults, resultFaults } from "./model.js"
-import { ask } from "./operate.js"
+import { ask, operate } from "./operate.js"
 import { type Seen, descriptors, isAlive, residentMegabytes } from "./processes.js"
 import { goOn, revive } from "./strike.js"
 import { mayFail, unitNames } from "./units.js"
@@ -242,6 +242,22 @@ const helpers = async (world: World): Promise<void> => {
   for (const text of against) verdicts.broken("owners", text)
 }
 
+/**
+ * Makes all quiet points alike, so that what the daemon holds at them can be compared: the first configuration, and no unit
+ * that is up at some of them only. Each one that is up has its own descriptors.
+ */
+const level = async (world: World): Promise<void> => {
+  const within = upPatience
+  await operate(world, { _tag: "Reload", variant: 0, untilMillis: within })
+  const names = [...mayFail.keys()]
+  const stopped = world.desires.order(names, "stop")
+  const answer = await ask(world, "POST", "/units", {
+    body: { action: "stop", names, until_ms: within },
+    within,
+  })
+  stopped(answer.status === 200)
+}
+
 /** What the daemon holds, when it has nothing to do. */
 const measure = async (world: World): Promise<Measured | undefined> => {
   const { life } = world.daemon
@@ -305,5 +321,8 @@ export const quiet = async (
   verdicts.check("recovery", unitNames.length)
   for (const text of up.against) verdicts.broken("recovery", text)
   await ask(world, "POST", "/gc", { body: { keep: 50 } })
-  return measure(world)
+  await level(world)
+  const measured = await measure(world)
+  await ask(world, "POST", "/units", { body: { action: "start" }, codes: ["unit_not_started"] })
+  return measured
 }
