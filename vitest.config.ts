@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({
@@ -7,7 +8,9 @@ export default defineConfig({
     reporters: ["default", "./.config/tally.mjs"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // Tests that spawn wait for processes, not for the processor: more files at once than cores is fine.
+    // Tests that spawn wait for processes, not for the processor: one more file at once than there are cores. The default,
+    // one less, is one at a time on a machine of two.
     pool: "forks",
+    poolOptions: { forks: { maxForks: availableParallelism() + 1 } },
   },
 })
