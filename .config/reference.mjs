@@ -9,6 +9,7 @@ import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
+import { isDeepStrictEqual } from "node:util"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const isCheck = process.argv.includes("--check")
@@ -70,7 +71,13 @@ const nameOf = ({ $ref }) => $ref?.split("/").at(-1)
 const several = (texts, word = "or") =>
   texts.length < 2 ? texts.join("") : `${texts.slice(0, -1).join(", ")} ${word} ${texts.at(-1)}`
 
-const words = { string: "text", integer: "whole number", number: "number", boolean: "true or false" }
+const words = {
+  string: "text",
+  integer: "whole number",
+  number: "number",
+  boolean: "true or false",
+  null: "`null`",
+}
 
 /** The object that a value may be, besides a word. */
 const objectOf = (schema) =>
@@ -191,11 +198,35 @@ const api = () => {
   const structs = Object.entries(schemas).filter(
     ([name, { type }]) => type === "object" && name !== "ApiError",
   )
+  const own = ({ properties }) => Object.keys(properties).filter((field) => !envelope.has(field))
+  /** What an answer consists of, if it is another thing with a few fields more. */
+  const partOf = (schema) =>
+    structs.find(
+      ([, part]) =>
+        part !== schema &&
+        own(part).length === Object.keys(part.properties).length &&
+        own(part).length > 2 &&
+        own(part).every((field) => isDeepStrictEqual(part.properties[field], schema.properties[field])),
+    )
   const section = (found) =>
     found.map(([name, schema]) => {
-      const hasFields = Object.keys(schema.properties).some((field) => !envelope.has(field))
-      const fields = hasFields ? fieldsOf(schema, schemas) : "Nothing but what every answer has."
-      return [`### ${name}`, schema.description, fields].filter((part) => part !== undefined).join("\n\n")
+      const [part, { properties = {} } = {}] = partOf(schema) ?? []
+      const rest = own(schema).filter((field) => !Object.hasOwn(properties, field))
+      const fields =
+        rest.length > 0
+          ? fieldsOf(
+              {
+                ...schema,
+                properties: Object.fromEntries(rest.map((field) => [field, schema.properties[field]])),
+              },
+              schemas,
+            )
+          : part === undefined && "Nothing but what every answer has."
+      const parts = [
+        part !== undefined && `The fields of ${typeOf({ $ref: part }, schemas)}${fields ? ", and" : "."}`,
+        fields,
+      ]
+      return [`### ${name}`, schema.description, ...parts].filter(Boolean).join("\n\n")
     })
   return [
     madeBy,

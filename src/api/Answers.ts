@@ -5,7 +5,7 @@
 import * as Schema from "effect/Schema"
 import { StateName } from "../job/JobState.js"
 import { schemaVersion } from "./ApiError.js"
-import { StreamName } from "./Params.js"
+import { field, maybe, StreamName } from "./Params.js"
 
 /** The form of an answer that is no error. */
 export const answer = <Type extends string, Fields extends Schema.Struct.Fields>(
@@ -18,8 +18,6 @@ export const answer = <Type extends string, Fields extends Schema.Struct.Fields>
     type: Schema.Literal(type),
     ...fields,
   })
-
-const maybe = Schema.optional
 
 /** A time by RFC 3339 in UTC, with milliseconds. */
 export const Time = Schema.String.annotations({ jsonSchema: { type: "string", format: "date-time" } })
@@ -40,61 +38,61 @@ const Cause = Schema.Literal(
 
 /** How a job or an attempt ended. */
 const ending = {
-  /** Of one that ended by itself. */
-  exit_code: maybe(Schema.Int),
-  /** Of one that a signal ended, such as `SIGTERM`. */
-  signal: maybe(Schema.String),
-  /** Why it ended. */
-  cause: maybe(Cause),
-  /** Of one that failed: the name of the error, such as `CommandNotFound`. */
-  error: maybe(Schema.String),
-  /** One sentence, for what failed or was lost. */
-  reason: maybe(Schema.String),
+  exit_code: maybe(Schema.Int, "Of one that ended by itself."),
+  signal: maybe(Schema.String, "Of one that a signal ended, such as `SIGTERM`."),
+  cause: maybe(Cause, "Why it ended."),
+  error: maybe(Schema.String, "Of one that failed: the name of the error, such as `CommandNotFound`."),
+  reason: maybe(Schema.String, "One sentence, for what failed or was lost."),
 }
 
-const identified = { job_id: Schema.String, state: StateName }
+const identified = {
+  job_id: field(Schema.String, "The whole id of the job."),
+  state: field(StateName, "Where the job is."),
+}
+
+const StdoutPath = field(Schema.String, "The file with its standard output.")
+const StderrPath = field(Schema.String, "The file with its standard error.")
+const FinishedAt = maybe(Time, "When it ended.")
+
+const Process = Schema.Struct({
+  pid: field(Schema.Int, "Its process id."),
+  command: field(Schema.String, "What it runs."),
+})
 
 const statusFields = {
   ...identified,
   ...ending,
-  created_at: Time,
-  /** When its first process began. */
-  started_at: maybe(Time),
-  finished_at: maybe(Time),
+  created_at: field(Time, "When the job was accepted."),
+  started_at: maybe(Time, "When its first process began."),
+  finished_at: FinishedAt,
 }
 
 const tailFields = {
-  /** The end of the log: what is not UTF-8 is U+FFFD. */
-  stdout_tail: Schema.String,
-  stderr_tail: Schema.String,
-  /** Whether anything before was left out of either. */
-  truncated: Schema.Boolean,
-  encoding: Schema.Literal("utf-8-lossy"),
-  stdout_log_path: Schema.String,
-  stderr_log_path: Schema.String,
-  /** Sizes of the logs when they were read. */
-  stdout_observed_bytes: Bytes,
-  stderr_observed_bytes: Bytes,
-  /** How many bytes of them are shown. */
-  stdout_included_bytes: Bytes,
-  stderr_included_bytes: Bytes,
-  /** Which attempt; 0 before the first. */
-  attempt: Schema.NonNegativeInt,
-  /** Where to read or follow on. */
-  stdout_next_offset: Bytes,
-  stderr_next_offset: Bytes,
+  stdout_tail: field(Schema.String, "The end of its standard output. What is not UTF-8 is U+FFFD."),
+  stderr_tail: field(Schema.String, "The end of its standard error."),
+  truncated: field(Schema.Boolean, "Whether anything before these ends was left out of either."),
+  encoding: field(Schema.Literal("utf-8-lossy"), "How bytes became text."),
+  stdout_log_path: StdoutPath,
+  stderr_log_path: StderrPath,
+  stdout_observed_bytes: field(Bytes, "The size of that log when it was read."),
+  stderr_observed_bytes: field(Bytes, "The size of that log when it was read."),
+  stdout_included_bytes: field(Bytes, "How many bytes of it are shown here."),
+  stderr_included_bytes: field(Bytes, "How many bytes of it are shown here."),
+  attempt: field(Schema.NonNegativeInt, "Which attempt; 0 before the first."),
+  stdout_next_offset: field(Bytes, "The `offset` to read or follow on from."),
+  stderr_next_offset: field(Bytes, "The `offset` to read or follow on from."),
 }
 
 /** `GET /health`. */
-export const Health = answer("health", { version: Schema.String, pid: Schema.Int }).annotations({
-  identifier: "Health",
-})
+export const Health = answer("health", {
+  version: field(Schema.String, "Of the program."),
+  pid: field(Schema.Int, "The daemon's process id."),
+}).annotations({ identifier: "Health" })
 export type Health = typeof Health.Type
 
 /** `POST /shutdown`. */
 export const ShuttingDown = answer("shutdown", {
-  /** The daemon's: when there is no such process any more, it has ended. */
-  pid: Schema.Int,
+  pid: field(Schema.Int, "The daemon's: when there is no such process any more, it has ended."),
 }).annotations({ identifier: "ShuttingDown" })
 export type ShuttingDown = typeof ShuttingDown.Type
 
@@ -106,20 +104,18 @@ export type Snapshot = typeof Snapshot.Type
 export const Run = answer("run", {
   ...identified,
   ...ending,
-  tags: Schema.Array(Schema.String),
-  /** Where the output of the attempt that runs, or is the first to come, goes. */
-  stdout_log_path: Schema.String,
-  stderr_log_path: Schema.String,
-  /** From the request to the answer. */
-  elapsed_ms: Schema.Int,
-  /** How much of that was spent waiting for the job. */
-  waited_ms: Schema.Int,
-  finished_at: maybe(Time),
-  snapshot: maybe(Snapshot),
-  /** With `wait`, when the job has ended. */
-  final_snapshot: maybe(Snapshot),
-  /** False: the idempotency key was known, and this is the job it belongs to. */
-  is_new: Schema.Boolean,
+  tags: field(Schema.Array(Schema.String), "Those it was given."),
+  stdout_log_path: field(
+    Schema.String,
+    "Where the standard output goes: of the attempt that runs, or of the first to come.",
+  ),
+  stderr_log_path: field(Schema.String, "Where its standard error goes."),
+  elapsed_ms: field(Schema.Int, "From the request to the answer, in milliseconds."),
+  waited_ms: field(Schema.Int, "How much of that was spent waiting for the job, in milliseconds."),
+  finished_at: FinishedAt,
+  snapshot: maybe(Snapshot, "The ends of its logs, after `snapshot_after_ms`."),
+  final_snapshot: maybe(Snapshot, "The ends of its logs, with `wait`, once the job has ended."),
+  is_new: field(Schema.Boolean, "False: the idempotency key was known, and this is the job it belongs to."),
 }).annotations({ identifier: "Run" })
 export type Run = typeof Run.Type
 
@@ -128,7 +124,7 @@ export const Status = answer("status", statusFields).annotations({ identifier: "
 export type Status = typeof Status.Type
 
 /** `GET /tail/{id}`. */
-export const Tail = answer("tail", { job_id: Schema.String, ...tailFields }).annotations({
+export const Tail = answer("tail", { job_id: identified.job_id, ...tailFields }).annotations({
   identifier: "Tail",
 })
 export type Tail = typeof Tail.Type
@@ -139,89 +135,105 @@ export const Wait = answer("wait", {
   exit_code: ending.exit_code,
   signal: ending.signal,
   cause: ending.cause,
-  /** Why the wait is over. */
-  reason: Schema.Literal("ended", "deadline", "pattern", "silence"),
-  /** The line that matched. */
+  reason: field(Schema.Literal("ended", "deadline", "pattern", "silence"), "Why the wait is over."),
   match: maybe(
     Schema.Struct({
-      stream: StreamName,
-      line: Schema.String,
-      offset: Bytes,
-      groups: Schema.Record({ key: Schema.String, value: Schema.String }),
+      stream: field(StreamName, "Where it was written."),
+      line: field(Schema.String, "The line, without its end."),
+      offset: field(Bytes, "Where in the log it begins."),
+      groups: field(
+        Schema.Record({ key: Schema.String, value: Schema.String }),
+        "What the pattern's named groups matched.",
+      ),
     }),
+    "The line that matched.",
   ),
-  finished_at: maybe(Time),
+  finished_at: FinishedAt,
 }).annotations({ identifier: "Wait" })
 export type Wait = typeof Wait.Type
 
 /** `POST /kill/{id}`. */
 export const Kill = answer("kill", {
   ...identified,
-  /** The one that was asked for. */
-  signal: Schema.String,
-  /** What was sent, in order. Empty when nothing was left to signal. */
-  sent: Schema.Array(Schema.String),
-  /** Whether the grace period ran out. */
-  escalated: Schema.Boolean,
-  /** Processes that had left the group and were signalled one by one. */
-  escapees: Schema.Array(Schema.Int),
-  elapsed_ms: Schema.Number,
-  /** What the system refused to end. */
-  survivors: Schema.Array(Schema.Struct({ pid: Schema.Int, command: Schema.String })),
+  signal: field(Schema.String, "The one that was asked for."),
+  sent: field(Schema.Array(Schema.String), "What was sent, in order. Empty when nothing was left to signal."),
+  escalated: field(Schema.Boolean, "Whether the grace period ran out."),
+  escapees: field(
+    Schema.Array(Schema.Int),
+    "Processes that had left the group and were signalled one by one.",
+  ),
+  elapsed_ms: field(
+    Schema.Number,
+    "How long it took until nothing was left, or was given up, in milliseconds.",
+  ),
+  survivors: field(Schema.Array(Process), "What the system refused to end."),
 }).annotations({ identifier: "Kill" })
 export type Kill = typeof Kill.Type
 
 const Attempt = Schema.Struct({
-  /** From 1. */
-  number: Schema.Int,
-  /** Like a job's; `withdrawn`: nothing ran. */
-  state: Schema.Literal("running", "exited", "killed", "failed", "lost", "withdrawn"),
+  number: field(Schema.Int, "From 1."),
+  state: field(
+    Schema.Literal("running", "exited", "killed", "failed", "lost", "withdrawn"),
+    "Like a job's; `withdrawn`: nothing ran.",
+  ),
   ...ending,
-  pid: maybe(Schema.Int),
-  launched_at: Time,
-  started_at: maybe(Time),
-  finished_at: maybe(Time),
-  stdout_log_path: Schema.String,
-  stderr_log_path: Schema.String,
-  /** Of its logs, once it has ended. */
-  stdout_bytes: maybe(Bytes),
-  stderr_bytes: maybe(Bytes),
-})
+  pid: maybe(Schema.Int, "The id that its first process has or had."),
+  launched_at: field(Time, "When it was noted that it is to start."),
+  started_at: maybe(Time, "When its first process began."),
+  finished_at: FinishedAt,
+  stdout_log_path: StdoutPath,
+  stderr_log_path: StderrPath,
+  stdout_bytes: maybe(Bytes, "How much it wrote there, once it has ended."),
+  stderr_bytes: maybe(Bytes, "How much it wrote there, once it has ended."),
+}).annotations({ identifier: "Attempt" })
 
 /** Everything about a job that a person may see. */
 export const JobInfo = Schema.Struct({
   ...statusFields,
-  /** Masked values are `***`. */
-  command: Schema.Array(Schema.String),
-  cwd: Schema.String,
-  /** Masked values are `***`. */
-  env: Schema.Record({ key: Schema.String, value: Schema.String }),
-  inherit_env: Schema.Boolean,
-  mask: Schema.Array(Schema.String),
-  /** The fields in which something is hidden, such as `env.TOKEN`. */
-  hidden: Schema.Array(Schema.String),
-  stdin: Schema.Literal("null", "pipe", "given", "file"),
-  tags: Schema.Array(Schema.String),
-  group: maybe(Schema.String),
-  priority: Schema.Int,
-  timeout_ms: maybe(Schema.Number),
-  kill_after_ms: Schema.Number,
-  stop_signal: Schema.String,
-  max_log_bytes: maybe(Schema.Number),
-  when_log_full: Schema.Literal("kill", "keep-ends"),
-  after: Schema.Array(Schema.Struct({ job: Schema.String, when: Schema.Literal("success", "end") })),
-  /** Not to be started earlier: by its delay, its start time, or the backoff of a retry. */
-  not_before: maybe(Time),
-  retries: Schema.Int,
-  idempotency_key: maybe(Schema.String),
-  /** The job that this one repeats. */
-  restart_of: maybe(Schema.String),
-  /** Of the attempt that runs. */
-  pid: maybe(Schema.Int),
-  attempts: Schema.Array(Attempt),
-  /** Of the last attempt. */
-  stdout_log_path: maybe(Schema.String),
-  stderr_log_path: maybe(Schema.String),
+  command: field(Schema.Array(Schema.String), "The program and its arguments. Masked values are `***`."),
+  cwd: field(Schema.String, "The directory it runs in."),
+  env: field(
+    Schema.Record({ key: Schema.String, value: Schema.String }),
+    "The variables it was given. Masked values are `***`.",
+  ),
+  inherit_env: field(Schema.Boolean, "Whether it gets the daemon's variables, too."),
+  mask: field(Schema.Array(Schema.String), "Names of variables whose values are never shown."),
+  hidden: field(Schema.Array(Schema.String), "The fields in which something is hidden, such as `env.TOKEN`."),
+  stdin: field(
+    Schema.Literal("null", "pipe", "given", "file"),
+    "What it reads; `given`: a text or bytes that came with it.",
+  ),
+  tags: field(Schema.Array(Schema.String), "Those it was given."),
+  group: maybe(Schema.String, "The group whose parallelism it is subject to."),
+  priority: field(Schema.Int, "Of what waits in a group, the highest starts first."),
+  timeout_ms: maybe(Schema.Number, "How long an attempt may run, in milliseconds. Without it: for ever."),
+  kill_after_ms: field(Schema.Number, "From the stop signal to KILL, in milliseconds."),
+  stop_signal: field(Schema.String, "What it is sent first when it is to stop."),
+  max_log_bytes: maybe(Schema.Number, "The most bytes of an attempt, both logs together."),
+  when_log_full: field(
+    Schema.Literal("kill", "keep-ends"),
+    "Beyond `max_log_bytes`: the job is killed, or the middle of the log is dropped.",
+  ),
+  after: field(
+    Schema.Array(
+      Schema.Struct({
+        job: field(Schema.String, "Its id."),
+        when: field(Schema.Literal("success", "end"), "Whether it has to succeed, or just to end."),
+      }),
+    ),
+    "The jobs that it waits for.",
+  ),
+  not_before: maybe(
+    Time,
+    "Not to be started earlier: by its delay, its start time, or the backoff of a retry.",
+  ),
+  retries: field(Schema.Int, "How many more attempts it has when one fails."),
+  idempotency_key: maybe(Schema.String, "The key under which a second request would get this job."),
+  restart_of: maybe(Schema.String, "The job that this one repeats."),
+  pid: maybe(Schema.Int, "Of the attempt that runs."),
+  attempts: field(Schema.Array(Attempt), "The first one first."),
+  stdout_log_path: maybe(Schema.String, "The file with the standard output of the last attempt."),
+  stderr_log_path: maybe(Schema.String, "The file with its standard error."),
 }).annotations({ identifier: "JobInfo" })
 export type JobInfo = typeof JobInfo.Type
 
@@ -231,10 +243,8 @@ export type Job = typeof Job.Type
 
 /** `GET /jobs`. */
 export const JobList = answer("list", {
-  /** The newest first. */
-  jobs: Schema.Array(JobInfo),
-  /** The `before` of the next page. */
-  next: maybe(Schema.String),
+  jobs: field(Schema.Array(JobInfo), "A page of them, the newest first."),
+  next: maybe(Schema.String, "The `before` of the next page. Without it, this is the last."),
 }).annotations({ identifier: "JobList" })
 export type JobList = typeof JobList.Type
 
@@ -248,95 +258,104 @@ export type Started = typeof Started.Type
 
 /** `POST /restart/{id}`. */
 export const Restarted = answer("restart", {
-  /** The new job's. */
+  // Of the new one.
   ...identified,
-  restart_of: Schema.String,
+  restart_of: field(Schema.String, "The job that it repeats."),
 }).annotations({ identifier: "Restarted" })
 export type Restarted = typeof Restarted.Type
 
 /** `GET /log/{id}`. */
 export const Log = answer("log", {
-  job_id: Schema.String,
-  stream: StreamName,
-  attempt: Schema.NonNegativeInt,
-  /** Where the piece begins. */
-  offset: Bytes,
-  /** Where the next one does. */
-  next_offset: Bytes,
-  /** Whether this is all there is for now. */
-  eof: Schema.Boolean,
-  /** Whether nothing more will ever be written. */
-  ended: Schema.Boolean,
-  encoding: Schema.Literal("utf-8", "base64"),
-  /** With `utf-8`: what is not UTF-8 is U+FFFD. */
-  text: maybe(Schema.String),
-  base64: maybe(Schema.String),
+  job_id: identified.job_id,
+  stream: field(StreamName, "Which of its two logs."),
+  attempt: field(Schema.NonNegativeInt, "Which attempt, from 1."),
+  offset: field(Bytes, "Where in the log this piece begins, in bytes."),
+  next_offset: field(Bytes, "Where the next one does."),
+  eof: field(Schema.Boolean, "Whether this is all there is for now."),
+  ended: field(Schema.Boolean, "Whether nothing more will ever be written."),
+  encoding: field(Schema.Literal("utf-8", "base64"), "As it was asked for."),
+  text: maybe(Schema.String, "With `utf-8`. What is not UTF-8 is U+FFFD."),
+  base64: maybe(Schema.String, "With `base64`: the bytes as they are."),
 }).annotations({ identifier: "Log" })
 export type Log = typeof Log.Type
 
 /** `POST /stdin/{id}`. */
 export const Written = answer("stdin", {
   ...identified,
-  /** How many bytes were written. */
-  bytes: Bytes,
-  /** Whether the job has been told that no more will come. */
-  end: Schema.Boolean,
+  bytes: field(Bytes, "How many bytes were written."),
+  end: field(Schema.Boolean, "Whether the job has been told that no more will come."),
 }).annotations({ identifier: "Written" })
 export type Written = typeof Written.Type
 
 /** `GET /why/{id}`. */
 export const Why = answer("why", {
   ...identified,
-  /** Why it has not started: empty for one that has. */
-  reasons: Schema.Array(
-    Schema.Struct({
-      kind: Schema.Literal(
-        "created",
-        "not-before",
-        "dependency",
-        "group-paused",
-        "group-full",
-        "turn",
-        "starting",
-      ),
-      /** For people. */
-      sentence: Schema.String,
-      /** The jobs that it waits for, at most 10. */
-      jobs: Schema.Array(Schema.String),
-    }),
+  reasons: field(
+    Schema.Array(
+      Schema.Struct({
+        kind: field(
+          Schema.Literal(
+            "created",
+            "not-before",
+            "dependency",
+            "group-paused",
+            "group-full",
+            "turn",
+            "starting",
+          ),
+          "A word for programs.",
+        ),
+        sentence: field(Schema.String, "The same for people."),
+        jobs: field(Schema.Array(Schema.String), "The jobs that it waits for, at most 10."),
+      }),
+    ),
+    "Why it has not started. Empty for one that has.",
   ),
 }).annotations({ identifier: "Why" })
 export type Why = typeof Why.Type
 
 /** `GET /leftovers`. */
 export const Leftovers = answer("leftovers", {
-  /** Processes of jobs that are over. They may be there on purpose. */
-  strays: Schema.Array(Schema.Struct({ job_id: Schema.String, pid: Schema.Int, command: Schema.String })),
-  /** Records that could not be read and were set aside, the latest first. */
-  unreadable: Schema.Array(
-    Schema.Struct({ job_id: maybe(Schema.String), found_at: Time, reason: Schema.String }),
+  strays: field(
+    Schema.Array(
+      Schema.Struct({ job_id: field(Schema.String, "The job that it belonged to."), ...Process.fields }),
+    ),
+    "Processes of jobs that are over. They may be there on purpose.",
+  ),
+  unreadable: field(
+    Schema.Array(
+      Schema.Struct({
+        job_id: maybe(Schema.String, "The job that it was of, where that could be read."),
+        found_at: field(Time, "When it was set aside."),
+        reason: field(Schema.String, "What is wrong with it."),
+      }),
+    ),
+    "Records that could not be read and were set aside, the latest first.",
   ),
 }).annotations({ identifier: "Leftovers" })
 export type Leftovers = typeof Leftovers.Type
 
 /** `POST /gc`. */
 export const Collected = answer("gc", {
-  removed: Schema.Array(Schema.String),
-  /** Of logs. */
-  bytes: Bytes,
-  dry_run: Schema.Boolean,
+  removed: field(Schema.Array(Schema.String), "The ids of the jobs that were removed."),
+  bytes: field(Bytes, "What their logs took."),
+  dry_run: field(Schema.Boolean, "Whether this is only what would be removed."),
 }).annotations({ identifier: "Collected" })
 export type Collected = typeof Collected.Type
 
 const Group = Schema.Struct({
-  name: Schema.String,
-  /** How many of its jobs may run at the same time; null: no limit. */
-  parallelism: Schema.NullOr(Schema.Int),
-  paused: Schema.Boolean,
-})
+  name: field(Schema.String, "Its name."),
+  parallelism: field(
+    Schema.NullOr(Schema.Int),
+    "How many of its jobs may run at the same time; null: no limit.",
+  ),
+  paused: field(Schema.Boolean, "Whether none of its jobs is started for now."),
+}).annotations({ identifier: "Group" })
 
 /** `GET /groups`. */
-export const Groups = answer("groups", { groups: Schema.Array(Group) }).annotations({ identifier: "Groups" })
+export const Groups = answer("groups", {
+  groups: field(Schema.Array(Group), "All that have settings. Any other has no limit and is not paused."),
+}).annotations({ identifier: "Groups" })
 export type Groups = typeof Groups.Type
 
 /** `PUT /groups/{name}`. */
@@ -344,35 +363,30 @@ export const GroupSet = answer("group", Group.fields).annotations({ identifier: 
 export type GroupSet = typeof GroupSet.Type
 
 /** `DELETE /groups/{name}`. */
-export const GroupDeleted = answer("group-delete", { name: Schema.String }).annotations({
+export const GroupDeleted = answer("group-delete", { name: field(Schema.String, "Its name.") }).annotations({
   identifier: "GroupDeleted",
 })
 export type GroupDeleted = typeof GroupDeleted.Type
 
 /** One entry of the event log. */
 export const Event = Schema.Struct({
-  /** Counts from 1. */
-  seq: Schema.Int,
-  at: Time,
-  /** Such as `job.exited`. */
-  type: Schema.String,
-  /** Whom it happened to: a job's id, a unit's name. */
-  subject: Schema.String,
-  /** What else is to be known. */
-  data: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+  seq: field(Schema.Int, "Counts from 1."),
+  at: field(Time, "When it happened."),
+  type: field(Schema.String, "Such as `job.exited`."),
+  subject: field(Schema.String, "Whom it happened to: a job's id, a unit's name."),
+  data: field(Schema.Record({ key: Schema.String, value: Schema.Unknown }), "What else is to be known."),
 }).annotations({ identifier: "Event" })
 export type Event = typeof Event.Type
 
 /** `GET /events`. */
 export const Events = answer("events", {
-  /** The oldest first. */
-  events: Schema.Array(Event),
-  /** The `after` of the next page. */
-  next: Schema.Int,
-  /** The `seq` of the oldest entry that is kept, and of the latest. */
-  first: Schema.Int,
-  last: Schema.Int,
-  /** Whether entries between `after` and the first one here are not there any more. */
-  missed: Schema.Boolean,
+  events: field(Schema.Array(Event), "The oldest first."),
+  next: field(Schema.Int, "The `after` of the next page."),
+  first: field(Schema.Int, "The `seq` of the oldest entry that is kept."),
+  last: field(Schema.Int, "The `seq` of the latest."),
+  missed: field(
+    Schema.Boolean,
+    "Whether entries between `after` and the first one here are not there any more.",
+  ),
 }).annotations({ identifier: "Events" })
 export type Events = typeof Events.Type

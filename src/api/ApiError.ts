@@ -62,12 +62,12 @@ export const ErrorEnvelope = Schema.Struct({
   ok: Schema.Literal(false),
   type: Schema.Literal("error"),
   error: Schema.Struct({
-    code: ErrorCode,
+    code: ErrorCode.annotations({ description: "A word for programs." }),
     message: Schema.String.annotations({ description: "One sentence for people." }),
     retryable: Schema.Boolean.annotations({
       description: "Whether the same request may succeed later, unchanged.",
     }),
-  }),
+  }).annotations({ description: "What went wrong." }),
 }).annotations({ identifier: "ErrorEnvelope", description })
 export type ErrorEnvelope = typeof ErrorEnvelope.Type
 

@@ -5,7 +5,7 @@ import * as JobLimits from "../job/JobLimits.js"
 import * as JobSpec from "../job/JobSpec.js"
 import * as Limits from "../output/Limits.js"
 import { Command } from "../process/ProcessSpec.js"
-import { JobPath, maybe } from "./Params.js"
+import { field, JobPath, maybe } from "./Params.js"
 
 const whole = (least: number, most: number, unit: string) =>
   Schema.Int.pipe(Schema.between(least, most)).annotations({
@@ -44,8 +44,8 @@ const on = maybe(JobSpec.NotifyOn, "Default `end`. `output` is a regular express
 
 /** Whom to tell of the end, or of a line of output that matches. */
 export const Notification = Schema.Union(
-  Schema.Struct({ on, command: Command }),
-  Schema.Struct({ on, file: absolutePath }),
+  Schema.Struct({ on, command: field(Command, "What is run. It reads the event, as JSON.") }),
+  Schema.Struct({ on, file: field(absolutePath, "What the event is appended to, as a line of JSON.") }),
 ).annotations(
   allowed(
     `{"command": a list of texts} or {"file": an absolute path}; beside it "on" may be "end" or {"output": a regular expression of 1 to ${JobLimits.patternLength} characters}`,
@@ -91,16 +91,14 @@ const jobFields = {
   ),
   group: maybe(Schema.String, "The group whose settings it obeys."),
   priority: maybe(
-    whole(-1_000, 1_000, "priority").annotations({
-      description: "Higher ones start first; from -1000 to 1000.",
-    }),
-    "Higher starts first. Default 0.",
+    whole(-1_000, 1_000, "priority"),
+    "Higher ones start first; from -1000 to 1000. Default 0.",
   ),
   after: maybe(
     listOf(
       Schema.Struct({
-        job: JobPath.fields.id,
-        when: maybe(Schema.Literal("success", "end")),
+        job: field(JobPath.fields.id, "A job's id, or its beginning."),
+        when: maybe(Schema.Literal("success", "end"), "Default `success`."),
       }),
       "jobs",
     ),

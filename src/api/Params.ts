@@ -14,6 +14,12 @@ import * as UnitStatus from "../unit/UnitStatus.js"
 export const maybe = <S extends Schema.Schema.All>(schema: S, description?: string): Schema.optional<S> =>
   description === undefined ? Schema.optional(schema) : Schema.optional(schema).annotations({ description })
 
+/** A field that is always there, with what the documents say of it. */
+export const field = <S extends Schema.Schema.All>(
+  schema: S,
+  description: string,
+): Schema.propertySignature<S> => Schema.propertySignature(schema).annotations({ description })
+
 /** A schema whose one complaint is that something else was expected. */
 const fromText = <A>(
   to: Schema.Schema<A>,

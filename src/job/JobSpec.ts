@@ -58,15 +58,23 @@ export const GroupName = Schema.String.pipe(
 export const Stdin = Schema.Union(
   Schema.Literal("null"),
   Schema.Literal("pipe"),
-  Schema.Struct({ text: Schema.String }).annotations({ title: "{ text }" }),
+  Schema.Struct({ text: Schema.String.annotations({ description: "A text." }) }).annotations({
+    title: "{ text }",
+  }),
   Schema.Struct({
-    base64: Schema.String.pipe(
-      Schema.filter((text) => /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/.test(text), {
-        message: () => "expected bytes in base 64",
-      }),
-    ),
+    base64: Schema.propertySignature(
+      Schema.String.pipe(
+        Schema.filter((text) => /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/.test(text), {
+          message: () => "expected bytes in base 64",
+        }),
+      ),
+    ).annotations({ description: "Bytes, in base 64." }),
   }).annotations({ title: "{ base64 }" }),
-  Schema.Struct({ file: AbsolutePath }).annotations({ title: "{ file: absolute path }" }),
+  Schema.Struct({
+    file: Schema.propertySignature(AbsolutePath).annotations({
+      description: "A file, by its absolute path.",
+    }),
+  }).annotations({ title: "{ file: absolute path }" }),
 )
 export type Stdin = typeof Stdin.Type
 
@@ -113,7 +121,11 @@ const Pattern = Schema.String.pipe(
 /** When to notify: once at the end of the job, or once when a line of its output first matches. */
 export const NotifyOn = Schema.Union(
   Schema.Literal("end"),
-  Schema.Struct({ output: Pattern }).annotations({ title: "{ output: regular expression }" }),
+  Schema.Struct({
+    output: Schema.propertySignature(Pattern).annotations({
+      description: "A regular expression for one line.",
+    }),
+  }).annotations({ title: "{ output: regular expression }" }),
 )
 
 /** Whom to tell of an event: a command that reads it as JSON, or a file that it is appended to as a line of JSON. */

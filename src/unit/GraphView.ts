@@ -5,26 +5,37 @@ import { Kind } from "./UnitSpec.js"
 import { StateName } from "./UnitStatus.js"
 
 /** One unit of the picture. */
-export const GraphNode = Schema.Struct({ name: Schema.String, kind: Kind, state: StateName })
+export const GraphNode = Schema.Struct({
+  name: Schema.String.annotations({ description: "The unit's name." }),
+  kind: Kind.annotations({ description: "What it is." }),
+  state: StateName.annotations({ description: "Where it is." }),
+})
 export type GraphNode = typeof GraphNode.Type
 
-/** `from` waits for `to`; `wants` and `conflicts` wait for nothing. */
+/** What one unit has to do with another. */
 export const GraphEdge = Schema.Struct({
-  from: Schema.String,
-  to: Schema.String,
-  kind: Schema.Literal("requires", "bindsTo", "after", "wants", "conflicts"),
-  condition: Schema.optional(Schema.String),
+  from: Schema.String.annotations({ description: "The unit whose description says so." }),
+  to: Schema.String.annotations({ description: "The unit that it names." }),
+  kind: Schema.Literal("requires", "bindsTo", "after", "wants", "conflicts").annotations({
+    description: "How: `wants` and `conflicts` wait for nothing.",
+  }),
+  condition: Schema.optional(Schema.String).annotations({ description: "What it waits for." }),
 })
 export type GraphEdge = typeof GraphEdge.Type
 
 /** The whole picture. */
 export const GraphView = Schema.Struct({
-  /** Each before what depends on it. */
-  nodes: Schema.Array(GraphNode),
-  edges: Schema.Array(GraphEdge),
+  nodes: Schema.Array(GraphNode).annotations({ description: "Each before what depends on it." }),
+  edges: Schema.Array(GraphEdge).annotations({ description: "What depends on what." }),
   groups: Schema.Array(
-    Schema.Struct({ name: Schema.String, strategy: Schema.String, units: Schema.Array(Schema.String) }),
-  ),
+    Schema.Struct({
+      name: Schema.String.annotations({ description: "The group's name." }),
+      strategy: Schema.String.annotations({ description: "Which of them restart when one crashes." }),
+      units: Schema.Array(Schema.String).annotations({
+        description: "Its members, in the order of their start.",
+      }),
+    }),
+  ).annotations({ description: "Groups of units." }),
 }).annotations({ identifier: "Graph" })
 export type GraphView = typeof GraphView.Type
 
