@@ -1,6 +1,7 @@
 /** From what was sent to what was meant: every fault is an `invalid_request` with one clear sentence. */
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as InvalidSpec from "../process/InvalidSpec.js"
@@ -13,15 +14,6 @@ import * as JsonFault from "./JsonFault.js"
 export type Decoder<A> = (input: unknown) => Either.Either<A, ApiError.ApiError>
 
 const refuse = (message: string) => Either.left(ApiError.make("invalid_request", message))
-
-const isRecord = (input: unknown): input is Record<string, unknown> =>
-  typeof input === "object" && input !== null && !Array.isArray(input)
-
-/** A body names its own secrets, and may be anything at all. */
-const redactFor = ({ env, mask }: Record<string, unknown>): Mask.Redact =>
-  Array.isArray(mask) && mask.length > 0
-    ? Mask.make(mask, { ...process.env, ...(isRecord(env) ? (env as Mask.Variables) : {}) })
-    : (text) => text
 
 /** The one name that this is the beginning of: without its unit, mostly. */
 const abbreviated = (name: string, known: ReadonlyArray<string>): string | undefined => {
@@ -41,7 +33,7 @@ export const make = <A, I>(what: string, field: string, schema: Schema.Schema<A,
   )
   const decode = ParseResult.decodeUnknownEither(schema, { errors: "all", onExcessProperty: "error" })
   return (input) => {
-    if (!isRecord(input)) return refuse(`The ${what} must be a JSON object.`)
+    if (!Predicate.isRecord(input)) return refuse(`The ${what} must be a JSON object.`)
     const stranger = Object.keys(input).find((name) => !known.includes(name))
     if (stranger !== undefined) {
       const near = abbreviated(stranger, known) ?? nearest(stranger, known)
@@ -55,7 +47,12 @@ export const make = <A, I>(what: string, field: string, schema: Schema.Schema<A,
       return refuse(`The ${what} has no ${field} ${shown}; ${hint}${near === undefined ? "." : ""}`)
     }
     return Either.mapLeft(decode(input), (issue) => {
-      const error = InvalidSpec.fromParseError(what, input, ParseResult.parseError(issue), redactFor(input))
+      const error = InvalidSpec.fromParseError(
+        what,
+        input,
+        ParseResult.parseError(issue),
+        Mask.ofInput(input),
+      )
       return ApiError.make("invalid_request", error.message)
     })
   }

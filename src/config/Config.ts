@@ -11,6 +11,7 @@ import { dirname, join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Mask from "../process/Mask.js"
 import * as SmallFile from "../process/SmallFile.js"
@@ -73,9 +74,6 @@ interface Draft {
 
 type EnvFileResult = Either.Either<Variables, string>
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
 const invalid = (file: string, text: string, found: ReadonlyArray<YamlText.Found>): ConfigInvalid => {
   const lineAndColumn = Place.lineCounter(text)
   const faults = new Map<string, Fault>()
@@ -99,7 +97,7 @@ const Top = Schema.Struct({
 }).annotations({
   message: ({ actual, _tag }) => ({
     message: "expected `units:`, and what each of them is",
-    override: _tag === "Type" || !isRecord(actual),
+    override: _tag === "Type" || !Predicate.isRecord(actual),
   }),
 })
 
@@ -122,9 +120,10 @@ const draft = (name: string, text: string, env: Variables): Either.Either<Draft,
   })
 
 const envFilesOf = (value: unknown, directory: string): ReadonlyArray<EnvFile> => {
-  const units = isRecord(value) && isRecord(value.units) ? Object.entries(value.units) : []
+  const units =
+    Predicate.isRecord(value) && Predicate.isRecord(value.units) ? Object.entries(value.units) : []
   return units.flatMap(([name, unit]) => {
-    const given = isRecord(unit) ? unit.envFile : undefined
+    const given = Predicate.isRecord(unit) ? unit.envFile : undefined
     const isList = Array.isArray(given)
     return (isList ? given : [given]).flatMap((path: unknown, index) =>
       typeof path === "string" && path !== "" && !path.includes("\0")
@@ -141,9 +140,9 @@ const envFilesOf = (value: unknown, directory: string): ReadonlyArray<EnvFile> =
 
 /** What hides the masked values of a unit, whatever it is. */
 const redactFor = (unit: unknown, inherited: Variables, files: ReadonlyArray<Variables>): Mask.Redact => {
-  const { env, mask } = isRecord(unit) ? unit : {}
+  const { env, mask } = Predicate.isRecord(unit) ? unit : {}
   const names = Array.isArray(mask) ? mask.filter((name) => typeof name === "string") : []
-  return Mask.make(names, Object.assign({}, inherited, ...files, isRecord(env) ? env : {}))
+  return Mask.make(names, Object.assign({}, inherited, ...files, Predicate.isRecord(env) ? env : {}))
 }
 
 const compile = (

@@ -138,13 +138,8 @@ export const Managed = Schema.Struct({
 )
 export type Managed = typeof Managed.Type
 
-const redactFor = (input: typeof Managed.Encoded): Mask.Redact => {
-  const { env, mask } = (input ?? {}) as { readonly env?: unknown; readonly mask?: unknown }
-  return Mask.make(Array.isArray(mask) ? mask : [], Object.assign({}, process.env, env))
-}
-
 /** Decodes the description of a server to be started, or fails with what is wrong with it. */
-export const managed = InvalidSpec.decoder("managed server", Managed, redactFor)
+export const managed = InvalidSpec.decoder("managed server", Managed, Mask.ofInput)
 
 const baseUrlFault = (url: string): string | undefined => {
   if (!/^https?:\/\//i.test(url)) return "expected an absolute URL that starts with http:// or https://"

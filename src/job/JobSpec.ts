@@ -5,6 +5,7 @@
 import { isAbsolute, resolve } from "node:path"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as InvalidSpec from "../process/InvalidSpec.js"
 import * as Mask from "../process/Mask.js"
@@ -238,22 +239,19 @@ export interface Origin {
   readonly env?: Mask.Variables | undefined
 }
 
-const isRecord = (input: unknown): input is Record<string, unknown> =>
-  typeof input === "object" && input !== null && !Array.isArray(input)
-
 /**
  * Decodes a job's description, or fails with `InvalidSpec` naming each bad field, its value and what is allowed. The
  * values of masked variables are not shown in it.
  */
 export const make = (input: Input, origin: Origin = {}): Effect.Effect<JobSpec, InvalidSpec.InvalidSpec> => {
   const base = origin.cwd ?? process.cwd()
-  const { cwd = base, mask, env } = isRecord(input) ? (input as Partial<Input>) : {}
+  const { cwd = base, mask, env } = Predicate.isRecord(input) ? (input as Partial<Input>) : {}
   // An empty path would resolve to the base, and a NUL be carried along: the schema refuses both by name.
   const placed = typeof cwd === "string" && cwd !== "" ? resolve(base, cwd) : cwd
-  const given = isRecord(input) ? { ...input, cwd: placed } : input
+  const given = Predicate.isRecord(input) ? { ...input, cwd: placed } : input
   const names = Array.isArray(mask) ? mask : []
   const variables =
-    names.length === 0 ? {} : { ...(origin.env ?? process.env), ...(isRecord(env) ? env : {}) }
+    names.length === 0 ? {} : { ...(origin.env ?? process.env), ...(Predicate.isRecord(env) ? env : {}) }
   const redact = Mask.make(names, variables as Mask.Variables)
   return decode(given as typeof JobSpec.Encoded).pipe(
     Effect.filterOrElse(

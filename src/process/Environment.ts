@@ -40,10 +40,7 @@ export const resolve = (
     spec.envFiles.length === 0
       ? Effect.succeed([])
       : Effect.forEach(spec.envFiles, (file) =>
-          readEnvFile(
-            resolvePath(spec.cwd ?? ".", file),
-            Mask.make(spec.mask, { ...process.env, ...spec.env }),
-          ),
+          readEnvFile(resolvePath(spec.cwd ?? ".", file), Mask.ofInput(spec)),
         ),
     (files) => {
       const env: Mask.Variables = Object.assign({}, spec.inheritEnv ? process.env : {}, ...files, spec.env)

@@ -1,4 +1,6 @@
 /** Keeps secrets out of everything a person or a file gets to see. */
+import * as Predicate from "effect/Predicate"
+
 /** Stands in the place of a masked value. */
 export const placeholder = "***"
 
@@ -28,6 +30,21 @@ export const make = (
   // The longest first: one value may contain another.
   const ordered = [...values].sort((a, b) => b.length - a.length)
   return (text) => ordered.reduce((masked, value) => masked.replaceAll(value, placeholder), text)
+}
+
+/**
+ * The replacer for a description that is still to be checked: it may be anything at all, and so may its `mask` and `env`.
+ * A variable that it does not set is one of this program, which its process inherits.
+ */
+export const ofInput = (input: unknown): Redact => {
+  const { env, mask } = Predicate.isRecord(input) ? input : {}
+  // To copy the environment takes longer than all the rest.
+  if (!Array.isArray(mask) || mask.length === 0) return (text) => text
+  // A number may be a secret, too.
+  const own = Object.entries(Predicate.isRecord(env) ? env : {}).map(
+    ([name, value]) => [name, typeof value === "number" ? String(value) : value] as const,
+  )
+  return make(mask, { ...process.env, ...(Object.fromEntries(own) as Variables) })
 }
 
 /** The command line for people: quoted where a shell would need it, masked values replaced. */

@@ -114,17 +114,11 @@ export type ProcessSpec = typeof ProcessSpec.Type
 /** What a caller writes. */
 export type Input = typeof ProcessSpec.Encoded
 
-/** A wrong spec may be anything at all, its mask too. */
-const redactFor = (input: Input): Mask.Redact => {
-  const { env, mask } = (input ?? {}) as { readonly env?: unknown; readonly mask?: unknown }
-  return Mask.make(Array.isArray(mask) ? mask : [], Object.assign({}, process.env, env))
-}
-
 /**
  * Decodes a description, or fails with `InvalidSpec` naming each bad field, its value and what is allowed. The values
  * of masked variables are not shown in it.
  */
-export const make = InvalidSpec.decoder("process spec", ProcessSpec, redactFor)
+export const make = InvalidSpec.decoder("process spec", ProcessSpec, Mask.ofInput)
 
 const redactFile = <T>(target: T, redact: Mask.Redact): T =>
   typeof target === "object" && target !== null && "file" in target

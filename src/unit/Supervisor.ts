@@ -70,10 +70,9 @@ const redactOf =
   ({ graph }: Plan.Plan) =>
   (unit: string): Mask.Redact => {
     const spec = graph.nodes.get(unit)?.spec
-    return Mask.make(spec?.mask ?? [], {
-      ...process.env,
-      ...(spec && Ports.variablesOf(spec, undefined, () => undefined)),
-    })
+    return spec === undefined
+      ? (text) => text
+      : Mask.ofInput({ mask: spec.mask, env: Ports.variablesOf(spec, undefined, () => undefined) })
   }
 
 /** What all units share; `members` are the processes of all of them. */

@@ -314,17 +314,8 @@ export type UnitSpec = typeof UnitSpec.Type
 /** What a caller writes. */
 export type Input = typeof UnitSpec.Encoded
 
-const redactFor = (input: Input): Mask.Redact => {
-  const { env, mask } = (input ?? {}) as { readonly env?: unknown; readonly mask?: unknown }
-  // A number may be a secret, too.
-  const texts = Object.entries(Object.assign({}, process.env, env)).map(
-    ([name, value]) => [name, typeof value === "number" ? String(value) : value] as const,
-  )
-  return Mask.make(Array.isArray(mask) ? mask : [], Object.fromEntries(texts))
-}
-
 /** Decodes a unit, or fails with `InvalidSpec` naming each bad field and what is allowed. Unknown fields are refused. */
-export const make = InvalidSpec.decoder("unit", UnitSpec, redactFor)
+export const make = InvalidSpec.decoder("unit", UnitSpec, Mask.ofInput)
 
 /**
  * How a group of units goes down together, as in OTP: a crash restarts that one only (`one-for-one`), all of them

@@ -19,6 +19,8 @@ export interface Sample {
   readonly megabytes: number
   /** After its garbage was collected. */
   readonly collected: number
+  /** What its objects take then, without compiled code. */
+  readonly objects: number
   readonly descriptors: number
 }
 
@@ -90,11 +92,12 @@ export const soak = async (settings: Settings, minutes: number): Promise<Soaked>
       minutes: passed(),
       megabytes,
       collected: residentMegabytes(life.pid),
+      objects: daemon.objectMegabytes(),
       descriptors: descriptors(life.pid),
     }
     samples.push(one)
     log(
-      `  ${one.minutes.toFixed(1)} min: ${megabytes.toFixed(1)} MB, ${one.collected.toFixed(1)} MB collected, ${one.descriptors} descriptors`,
+      `  ${one.minutes.toFixed(1)} min: ${megabytes.toFixed(1)} MB, ${one.collected.toFixed(1)} MB collected, ${one.objects.toFixed(1)} MB of objects, ${one.descriptors} descriptors`,
     )
   }
 
@@ -150,7 +153,7 @@ export const soak = async (settings: Settings, minutes: number): Promise<Soaked>
 export const soakReport = ({ breaks, left, samples }: Soaked, minutes: number): ReadonlyArray<string> => {
   const steady = samples.filter((one) => one.minutes >= minutes / 5)
   if (steady.length < 2) return ["too short for a slope"]
-  const line = (name: "megabytes" | "collected" | "descriptors", words: string) => {
+  const line = (name: "megabytes" | "collected" | "objects" | "descriptors", words: string) => {
     const values = steady.map((one) => one[name])
     const hourly = slope(steady.map((one) => [one.minutes / 60, one[name]]))
     const [first, last] = [values[0]!, values.at(-1)!]
@@ -161,6 +164,7 @@ export const soakReport = ({ breaks, left, samples }: Soaked, minutes: number): 
     `${samples.length} samples in ${minutes} minutes, the first fifth left out:`,
     line("megabytes", "resident memory, MB"),
     line("collected", "resident memory, its garbage collected, MB"),
+    line("objects", "its objects, without compiled code, MB"),
     line("descriptors", "file descriptors"),
     `${left} processes left at the end; ${breaks.length} breaks`,
     ...breaks.map((text) => `  ${text}`),

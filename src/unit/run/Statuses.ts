@@ -23,7 +23,7 @@ const ownershipOf = (spec: UnitContext["spec"], { adopted }: UnitState): UnitSta
 const commandOf = ({ facts, spec }: UnitContext, port: number | undefined, portOf: PortOf) => {
   if (spec.command === undefined) return undefined
   if (facts.process !== undefined) return facts.process.command
-  const redact = Mask.make(spec.mask, { ...process.env, ...Ports.variablesOf(spec, port, portOf) })
+  const redact = Mask.ofInput({ mask: spec.mask, env: Ports.variablesOf(spec, port, portOf) })
   return Mask.formatCommand(Ports.commandOf(spec, port, portOf), redact)
 }
 
