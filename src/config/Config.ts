@@ -142,6 +142,7 @@ const envFilesOf = (value: unknown, directory: string): ReadonlyArray<EnvFile> =
 const redactFor = (unit: unknown, inherited: Variables, files: ReadonlyArray<Variables>): Mask.Redact => {
   const { env, mask } = Predicate.isRecord(unit) ? unit : {}
   const names = Array.isArray(mask) ? mask.filter((name) => typeof name === "string") : []
+  if (names.length === 0) return (text) => text
   return Mask.make(names, Object.assign({}, inherited, ...files, Predicate.isRecord(env) ? env : {}))
 }
 
