@@ -14,6 +14,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { codeOf, systemReason } from "../process/Diagnosis.js"
+import * as Tracing from "../process/Tracing.js"
 import { EventLogUnusable } from "./EventLogError.js"
 import * as EventReader from "./EventReader.js"
 import * as EventWriter from "./EventWriter.js"
@@ -88,7 +89,7 @@ const service = (
       onAppend()
       return seq
     }),
-  read: Effect.fn("EventLog.read")(reader.read),
+  read: Tracing.fn("EventLog.read")(reader.read),
   follow: reader.follow,
   flush: Effect.suspend(() => {
     const { latest } = recent

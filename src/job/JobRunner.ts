@@ -19,6 +19,7 @@ import * as InvalidSpec from "../process/InvalidSpec.js"
 import * as PlatformTable from "../process/PlatformTable.js"
 import { ProcessTable } from "../process/ProcessTable.js"
 import type { TableUnreadable } from "../process/ProcessTable.js"
+import * as Tracing from "../process/Tracing.js"
 import * as Wake from "../process/Wake.js"
 import * as Adoption from "./run/Adoption.js"
 import { Attempts } from "./run/Attempts.js"
@@ -188,7 +189,7 @@ const make = (options: Options) =>
         return removed
       })
 
-    const collect: Service["collect"] = Effect.fn("JobRunner.collect")(function* (
+    const collect: Service["collect"] = Tracing.fn("JobRunner.collect")(function* (
       policy,
       { dryRun = false } = {},
     ) {
@@ -228,13 +229,13 @@ const make = (options: Options) =>
 
     return JobRunner.of({
       root,
-      submit: Effect.fn("JobRunner.submit")(function* (input: JobSpec.Input, { queued = true } = {}) {
+      submit: Tracing.fn("JobRunner.submit")(function* (input: JobSpec.Input, { queued = true } = {}) {
         const spec = yield* JobSpec.make(input, { env })
         const inserted = yield* store.insert(spec, { queued })
         if (inserted.isNew) yield* publish(context, inserted.record)
         return inserted
       }),
-      start: Effect.fn("JobRunner.start")(function* (name: string) {
+      start: Tracing.fn("JobRunner.start")(function* (name: string) {
         const found = yield* store.find(name)
         if (found.state._tag === "queued") return found
         const at = yield* now
@@ -244,7 +245,7 @@ const make = (options: Options) =>
         yield* publish(context, record)
         return record
       }),
-      restart: Effect.fn("JobRunner.restart")(function* (name: string) {
+      restart: Tracing.fn("JobRunner.restart")(function* (name: string) {
         const found = yield* store.find(name)
         const spec = yield* store.spec(found.id)
         if (!hasEnded(found) && found.state._tag !== "created") yield* kill(found.id)
@@ -257,27 +258,27 @@ const make = (options: Options) =>
         yield* publish(context, record)
         return record
       }),
-      get: Effect.fn("JobRunner.get")((name: string) => store.find(name)),
+      get: Tracing.fn("JobRunner.get")((name: string) => store.find(name)),
       list: store.list,
       wait: (name, options) => JobLogs.wait(source, name, options),
-      kill: Effect.fn("JobRunner.kill")(kill),
-      why: Effect.fn("JobRunner.why")(function* (name: string) {
+      kill: Tracing.fn("JobRunner.kill")(kill),
+      why: Tracing.fn("JobRunner.why")(function* (name: string) {
         const { id } = yield* store.find(name)
         return queue.why(id, yield* steadily)
       }),
       tail: (name, options) => JobLogs.tail(source, name, options),
       read: (name, options) => JobLogs.read(source, name, options),
       follow: (name, options) => JobLogs.follow(source, name, options),
-      write: Effect.fn("JobRunner.write")(function* (name, bytes, { end = false } = {}) {
+      write: Tracing.fn("JobRunner.write")(function* (name, bytes, { end = false } = {}) {
         const record = yield* store.find(name)
         return yield* JobInput.write(context, attempts, record, bytes, end)
       }),
-      remove: Effect.fn("JobRunner.remove")(function* (name: string) {
+      remove: Tracing.fn("JobRunner.remove")(function* (name: string) {
         return yield* remove(yield* store.find(name))
       }),
       collect,
       groups: store.groups,
-      setGroup: Effect.fn("JobRunner.setGroup")(function* (name, settings) {
+      setGroup: Tracing.fn("JobRunner.setGroup")(function* (name, settings) {
         const given = yield* decodeGroup({ name, ...settings } as never)
         const known = (yield* store.groups).find((group) => group.name === name)
         const parallelism =
@@ -288,7 +289,7 @@ const make = (options: Options) =>
         wake.signal()
         return group
       }),
-      removeGroup: Effect.fn("JobRunner.removeGroup")(function* (name: string) {
+      removeGroup: Tracing.fn("JobRunner.removeGroup")(function* (name: string) {
         yield* store.removeGroup(name)
         queue.removeGroup(name)
         wake.signal()

@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Directory from "../process/Directory.js"
 import type * as Mask from "../process/Mask.js"
+import * as Tracing from "../process/Tracing.js"
 import * as GroupCommit from "./store/GroupCommit.js"
 import * as JobId from "./JobId.js"
 import * as JobLedger from "./store/JobLedger.js"
@@ -139,29 +140,29 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
       commit(JobLedger.update(tables, id, change, options), options.relaxed)
 
     return {
-      insert: Effect.fn("JobStore.insert")(function* (spec: JobSpec, options: InsertOptions = {}) {
+      insert: Tracing.fn("JobStore.insert")(function* (spec: JobSpec, options: InsertOptions = {}) {
         const id = yield* nextId
         return yield* commit(JobLedger.insert(tables, id, inherited ?? process.env, spec, options))
       }),
-      get: Effect.fn("JobStore.get")(get),
-      find: Effect.fn("JobStore.find")(function* (name: string) {
+      get: Tracing.fn("JobStore.get")(get),
+      find: Tracing.fn("JobStore.find")(function* (name: string) {
         const prefix = yield* JobId.parsePrefix(name)
         return yield* get(JobId.isComplete(prefix) ? prefix : yield* read(JobLedger.resolve(tables, prefix)))
       }),
-      spec: Effect.fn("JobStore.spec")((id: JobId.JobId) => commit(JobLedger.specOf(tables, id))),
-      list: Effect.fn("JobStore.list")(function* (query: JobQuery.JobQuery = {}) {
+      spec: Tracing.fn("JobStore.spec")((id: JobId.JobId) => commit(JobLedger.specOf(tables, id))),
+      list: Tracing.fn("JobStore.list")(function* (query: JobQuery.JobQuery = {}) {
         const size = JobQuery.pageSize(query)
         const rows = yield* read(SqlQueries.list(database, query, size + 1))
         const shown = rows.slice(0, size)
         const next = rows.length > size ? (shown.at(-1)?.["id"] as JobId.JobId | undefined) : undefined
         return { jobs: yield* recordsOf(shown), next }
       }),
-      transition: Effect.fn("JobStore.transition")((id, event, options) =>
+      transition: Tracing.fn("JobStore.transition")((id, event, options) =>
         update(id, (record) => transition(record, event), options),
       ),
-      update: Effect.fn("JobStore.update")(update) as Service["update"],
-      remove: Effect.fn("JobStore.remove")((id: JobId.JobId) => commit(JobLedger.remove(tables, id))),
-      garbage: Effect.fn("JobStore.garbage")((policy: JobQuery.KeepPolicy) =>
+      update: Tracing.fn("JobStore.update")(update) as Service["update"],
+      remove: Tracing.fn("JobStore.remove")((id: JobId.JobId) => commit(JobLedger.remove(tables, id))),
+      garbage: Tracing.fn("JobStore.garbage")((policy: JobQuery.KeepPolicy) =>
         read(SqlQueries.garbage(database, policy)),
       ),
       unended: Stream.paginateChunkEffect("", (after) =>

@@ -21,3 +21,25 @@ export const withSpan = <A, E, R>(
       ? (effect as Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>>)
       : Effect.withSpan(effect, name, { attributes: attributes(), captureStackTrace: false }),
   )
+
+const noAttributes = () => ({})
+
+/**
+ * As `Effect.fn(name)`, for what is called often: its span is one of {@link withSpan}, where `Effect.fn` makes an `Error`
+ * and a span for each call, whether anybody looks at them or not.
+ */
+export const fn = (name: string): Effect.fn.Gen & Effect.fn.NonGen => {
+  type Body = (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown> | Generator<never, unknown, never>
+  const traced =
+    (body: Body) =>
+    (...args: ReadonlyArray<unknown>) =>
+      withSpan(
+        Effect.suspend(() => {
+          const begun = body(...args)
+          return Effect.isEffect(begun) ? begun : Effect.gen(() => begun)
+        }),
+        name,
+        noAttributes,
+      )
+  return traced as never
+}

@@ -1,6 +1,7 @@
 /** Reads the output of jobs: `tail` and `read` of `JobRunnerService`, which says what they promise. */
 import * as Effect from "effect/Effect"
 import type { InvalidSpec } from "../../process/InvalidSpec.js"
+import * as Tracing from "../../process/Tracing.js"
 import * as LogCursor from "../../output/LogCursor.js"
 import type { LogError, OffsetPastEnd } from "../../output/LogError.js"
 import * as LogTail from "../../output/LogTail.js"
@@ -55,7 +56,7 @@ const reading = <A>(
  *
  * Fails with `LogUnusable` for an attempt that never was, and for logs that are gone or cannot be read.
  */
-export const tail = Effect.fn("JobLogs.tail")(function* (
+export const tail = Tracing.fn("JobLogs.tail")(function* (
   source: Source,
   name: string,
   options: TailOptions = {},
@@ -94,7 +95,7 @@ export const tail = Effect.fn("JobLogs.tail")(function* (
  * Fails with `LogUnusable` for an attempt that never was, an offset behind the end, and a log that is gone or cannot be
  * read.
  */
-export const read = Effect.fn("JobLogs.read")(function* (
+export const read = Tracing.fn("JobLogs.read")(function* (
   source: Source,
   name: string,
   options: ReadOptions = {},

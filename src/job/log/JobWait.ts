@@ -9,6 +9,7 @@ import * as LogSilence from "../../output/LogSilence.js"
 import { quote } from "../../probe/ProbeResult.js"
 import { InvalidSpec } from "../../process/InvalidSpec.js"
 import * as LinePattern from "../../process/LinePattern.js"
+import * as Tracing from "../../process/Tracing.js"
 import { hasEnded } from "../JobRecord.js"
 import type { NameError, StreamName, WaitOptions, Waited } from "../JobRunnerService.js"
 import type { Attempt } from "../JobState.js"
@@ -158,7 +159,7 @@ const tooSlow = (stream: StreamName, { length, offset, pattern }: LogPattern.Pat
  * Fails with `InvalidSpec` for what is no pattern or takes more than 250 ms for a line, and with `LogUnusable` when the
  * logs are gone or cannot be read.
  */
-export const wait = Effect.fn("JobLogs.wait")(function* (
+export const wait = Tracing.fn("JobLogs.wait")(function* (
   source: Source,
   name: string,
   options: WaitOptions = {},

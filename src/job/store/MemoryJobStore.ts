@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as Mask from "../../process/Mask.js"
+import * as Tracing from "../../process/Tracing.js"
 import * as JobId from "../JobId.js"
 import * as JobLedger from "./JobLedger.js"
 import * as JobQuery from "../JobQuery.js"
@@ -93,29 +94,29 @@ export const make = ({ inherited, maxJobs = Infinity }: Options = {}): {
     writer(JobLedger.update(tables, id, change, options))
 
   const service: Service = {
-    insert: Effect.fn("JobStore.insert")(function* (spec: JobSpec, options: InsertOptions = {}) {
+    insert: Tracing.fn("JobStore.insert")(function* (spec: JobSpec, options: InsertOptions = {}) {
       const id = yield* nextId
       return yield* writer(JobLedger.insert(tables, id, inherited ?? process.env, spec, options))
     }),
-    get: Effect.fn("JobStore.get")((id: JobId.JobId) => JobLedger.get(tables, id)),
-    find: Effect.fn("JobStore.find")(function* (name: string) {
+    get: Tracing.fn("JobStore.get")((id: JobId.JobId) => JobLedger.get(tables, id)),
+    find: Tracing.fn("JobStore.find")(function* (name: string) {
       const id = yield* JobLedger.resolve(tables, yield* JobId.parsePrefix(name))
       return yield* JobLedger.get(tables, id)
     }),
-    spec: Effect.fn("JobStore.spec")((id: JobId.JobId) => JobLedger.specOf(tables, id)),
-    list: Effect.fn("JobStore.list")((query: JobQuery.JobQuery = {}) =>
+    spec: Tracing.fn("JobStore.spec")((id: JobId.JobId) => JobLedger.specOf(tables, id)),
+    list: Tracing.fn("JobStore.list")((query: JobQuery.JobQuery = {}) =>
       Effect.sync(() => {
         const found = newestFirst().filter(matches(query))
         const jobs = found.slice(0, JobQuery.pageSize(query))
         return { jobs, next: found.length > jobs.length ? jobs.at(-1)?.id : undefined }
       }),
     ),
-    transition: Effect.fn("JobStore.transition")((id, event, options) =>
+    transition: Tracing.fn("JobStore.transition")((id, event, options) =>
       update(id, (record) => transition(record, event), options),
     ),
-    update: Effect.fn("JobStore.update")(update) as Service["update"],
-    remove: Effect.fn("JobStore.remove")((id: JobId.JobId) => writer(JobLedger.remove(tables, id))),
-    garbage: Effect.fn("JobStore.garbage")((policy: JobQuery.KeepPolicy) =>
+    update: Tracing.fn("JobStore.update")(update) as Service["update"],
+    remove: Tracing.fn("JobStore.remove")((id: JobId.JobId) => writer(JobLedger.remove(tables, id))),
+    garbage: Tracing.fn("JobStore.garbage")((policy: JobQuery.KeepPolicy) =>
       Effect.sync(() => {
         const all = [...records.values()]
         const awaited = new Set<string>(
