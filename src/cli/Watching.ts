@@ -1,7 +1,8 @@
 /** Waiting for a job in front of a terminal: how far it is, and a Ctrl-C that leaves it alone. */
+import { setTimeout as sleep } from "node:timers/promises"
 import * as Format from "./Format.js"
 import { defined } from "./Output.js"
-import type { Reply } from "./Client.js"
+import { connect, type Reply } from "./Client.js"
 import { codeOf, isOver, sentenceOf } from "./Result.js"
 import { rootOption } from "./Root.js"
 import type { Session } from "./Session.js"
@@ -72,31 +73,40 @@ export const watching = async (
   }
 }
 
+/** Tells how far a job is, once a second, until it is aborted. Whoever waits for the job says what is wrong. */
+const looking = async (
+  { id, root, signal, world }: { id: string; root: string; signal: AbortSignal; world: World },
+  tell: (state: string, said: string) => void,
+): Promise<void> => {
+  while (!signal.aborted) {
+    try {
+      const client = connect(root, world)
+      const [status, tail] = await Promise.all([
+        client.call("status", { path: { id } }, { signal }),
+        client.call("tail", { path: { id }, query: { lines: 1, max_bytes: 512 } }, { signal }),
+      ])
+      const { stderr_tail, stdout_tail } = tail.value
+      tell(status.value.state, printable((stdout_tail.trim() || stderr_tail.trim()).slice(0, 500)))
+    } catch {
+      // The daemon may be gone; the next one will tell.
+    }
+    await sleep(1_000, undefined, { signal }).catch(() => {})
+  }
+}
+
 /** Waits for the end of a job; on a terminal it shows how long it takes, and the last line of its output. */
 export const awaitEnd = async ({ line, session, signal }: Watch, id: string): Promise<Reply<"wait">> => {
   const begin = Date.now()
   const shown = { state: "", said: "" }
-  const { world } = session.options
-  let timer: NodeJS.Timeout | undefined
+  const { root, world } = session.options
+  const over = new AbortController()
   if (world.err.isTerminal) {
     line.show(() => `${Format.duration(Date.now() - begin)}  ${shown.state}  ${shown.said}`)
-    const look = async () => {
-      try {
-        const [status, tail] = await session.persist((client) =>
-          Promise.all([
-            client.call("status", { path: { id } }, { signal }),
-            client.call("tail", { path: { id }, query: { lines: 1, max_bytes: 512 } }, { signal }),
-          ]),
-        )
-        const { stderr_tail, stdout_tail } = tail.value
-        shown.state = status.value.state
-        shown.said = printable((stdout_tail.trim() || stderr_tail.trim()).slice(0, 500))
-      } catch {
-        // The one who waits tells what is wrong.
-      }
-      if (!signal.aborted) timer = setTimeout(() => void look(), 1_000)
-    }
-    void look()
+    signal.addEventListener("abort", () => over.abort(), { once: true })
+    void looking({ root, world, id, signal: over.signal }, (state, said) => {
+      shown.state = state
+      shown.said = said
+    })
   }
   try {
     return await session.persist(async (client) => {
@@ -106,7 +116,7 @@ export const awaitEnd = async ({ line, session, signal }: Watch, id: string): Pr
       }
     })
   } finally {
-    clearTimeout(timer)
+    over.abort()
     line.hide()
   }
 }

@@ -1,5 +1,5 @@
 /** A daemon of the built program as its users have it, and nothing left of it afterwards. */
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { once } from "node:events"
 import * as fs from "node:fs"
@@ -102,6 +102,11 @@ const marked = (mark: string): ReadonlyArray<number> => {
 /** The daemon, its root, and what can be done with it. */
 export type Site = Awaited<ReturnType<typeof open>>
 
+/** Python, which can make terminals; undefined: it is not installed. */
+export const python = ["python3", "python"].find((name) => spawnSync(name, ["-c", "import pty"]).status === 0)
+
+const inPty = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
 /** Starts one. `close` ends everything that came of it, and fails when something would have been left. */
 export const open = async () => {
   // As the system names it, which is how the program prints it.
@@ -118,9 +123,11 @@ export const open = async () => {
     NODE_EXTRA_CA_CERTS: undefined,
   }
 
-  /** The program as a child. */
-  const start = (cwd: string, ...args: ReadonlyArray<string>) => {
-    const child = spawn(process.execPath, [main, ...args], { cwd, env })
+  /** The program as a child, or what runs it. */
+  const start = (cwd: string, ...args: ReadonlyArray<string>) =>
+    launch(cwd, process.execPath, [main, ...args])
+  const launch = (cwd: string, program: string, args: ReadonlyArray<string>) => {
+    const child = spawn(program, args, { cwd, env })
     const [out, err]: [Array<Buffer>, Array<Buffer>] = [[], []]
     child.stdout.on("data", (chunk: Buffer) => out.push(chunk))
     child.stderr.on("data", (chunk: Buffer) => err.push(chunk))
@@ -244,6 +251,9 @@ export const open = async () => {
       },
       /** Runs the program to its end. */
       holdfast: (...args: ReadonlyArray<string>) => start(work, ...args).done,
+      /** The same in a terminal, with what it shows. */
+      inTerminal: (...args: ReadonlyArray<string>) =>
+        launch(work, python!, ["-c", inPty, process.execPath, main, ...args]).done,
     }
   }
 

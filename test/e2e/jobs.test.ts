@@ -4,7 +4,7 @@ import * as path from "node:path"
 import { spawnSync } from "node:child_process"
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest"
 import { isAlive } from "../process/support.js"
-import { eventually, gone, open, type Site } from "./daemon.js"
+import { eventually, gone, open, python, type Site } from "./daemon.js"
 
 let shared: Site
 beforeAll(async () => {
@@ -589,5 +589,19 @@ describe("notifications, retries and order", () => {
     expect((await get("/exec", { body })).job_id).toBe(answers[0].job_id)
     expect((await get(`/jobs?cwd=${work}`)).jobs).toHaveLength(1)
     expect(fs.readFileSync(path.join(work, "runs"), "utf8")).toBe("ran\n")
+  })
+})
+
+describe.runIf(python !== undefined)("waiting in a terminal", () => {
+  it("is over when the job is, however early that is", async () => {
+    const { holdfast, inTerminal } = site()
+    const id = (await holdfast("run", "--", "sh", "-c", "echo hello; exit 4")).out.trim()
+    expect(await holdfast("wait", id)).toMatchObject({ code: 4 })
+    // The program has to end by itself, too.
+    for (let round = 0; round < 3; round++) {
+      expect(await inTerminal("wait", id)).toMatchObject({ code: 4 })
+      const ran = await inTerminal("run", "--wait", "--", "sh", "-c", "echo hello; exit 3")
+      expect(ran).toMatchObject({ code: 3, out: expect.stringContaining("hello") })
+    }
   })
 })

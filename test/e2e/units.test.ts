@@ -1,10 +1,9 @@
 /** Units kept by the daemon, and the commands about them: the built program, real units, real signals. */
-import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
 import { isAlive } from "../process/support.js"
-import { eventually, gone } from "./daemon.js"
+import { eventually, gone, python } from "./daemon.js"
 import type { Place } from "./program.js"
 import { main, place } from "./program.js"
 
@@ -178,8 +177,6 @@ units:
     expect(await pidOf(here, "db")).toBe(db)
   })
 })
-
-const python = ["python3", "python"].find((name) => spawnSync(name, ["-c", "import pty"]).status === 0)
 
 describe("serve -f in a terminal", () => {
   it.runIf(python !== undefined)("ends in order when the terminal is closed", async () => {

@@ -1,10 +1,9 @@
 /** `holdfast up` as a user has it: the built program, real units, real signals. */
-import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
 import { isAlive } from "../process/support.js"
-import { eventually, gone } from "./daemon.js"
+import { eventually, gone, python } from "./daemon.js"
 import type { Place, Started } from "./program.js"
 import { main, place } from "./program.js"
 
@@ -66,8 +65,6 @@ const inOrder = (text: string, ...parts: ReadonlyArray<string | RegExp>): void =
     at += found + 1
   }
 }
-
-const python = ["python3", "python"].find((name) => spawnSync(name, ["-c", "import pty"]).status === 0)
 
 describe("up", () => {
   it("brings units up in order, shows what they write, and stops them in reverse at Ctrl-C", async () => {
