@@ -123,7 +123,10 @@ export const serve: Handler<typeof Syntaxes.serve> = async ({ options }, world) 
       call: calledAs(world.program[1], world.cwd),
       units,
       orders,
-      say: (text) => Effect.promise(() => world.err.write(text)),
+      say: (text, isFault = false) =>
+        options["log-json"]
+          ? (isFault ? Effect.logError : Effect.logInfo)(text.trimEnd())
+          : Effect.promise(() => world.err.write(text)),
       onReady: ({ address }) =>
         Effect.promise(async () => {
           if (!options.json) return

@@ -55,8 +55,8 @@ export interface Settings {
   /** Undefined: it keeps jobs only. */
   readonly units: Units | undefined
   readonly orders: Mailbox.Mailbox<Order>
-  /** Tells the user. */
-  readonly say: (text: string) => Effect.Effect<void>
+  /** Tells the user. A fault is one in what the user has written. */
+  readonly say: (text: string, isFault?: boolean) => Effect.Effect<void>
   /** Done as soon as it answers, before the user is told. */
   readonly onReady: (server: Context.Tag.Service<typeof ApiServer.ApiServer>) => Effect.Effect<void>
 }
@@ -131,7 +131,7 @@ const reload = ({ source }: Units, supervisor: Supervisor.Service, say: Settings
       `The configuration was read again: ${done.length === 0 ? "nothing has changed" : `Holdfast ${done.join("; ")}`}.\n`,
     )
     yield* supervisor.reload(plan)
-  }).pipe(Effect.catchAll(({ message }) => say(`${message}\n`)))
+  }).pipe(Effect.catchAll(({ message }) => say(`${message}\n`, true)))
 
 /** Obeys until it is told to end; answers how. */
 const obey = (settings: Settings, supervisor: Supervisor.Service | undefined) =>

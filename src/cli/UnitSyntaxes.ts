@@ -57,7 +57,7 @@ export const serve = define({
       among: ["debug", "info", "warning", "error", "none"],
       help: "what is logged on standard error (default info)",
     },
-    "log-json": { kind: "flag", help: "log lines of JSON" },
+    "log-json": { kind: "flag", help: "say everything as log lines of JSON" },
     "keep-for": {
       kind: "time",
       value: "TIME",

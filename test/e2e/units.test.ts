@@ -176,6 +176,24 @@ units:
     )
     expect(await pidOf(here, "db")).toBe(db)
   })
+
+  it("says everything as lines of JSON where these are asked for", async () => {
+    const here = newPlace(shop)
+    const daemon = await here.serve("--log-json")
+    await until(here, "all", "ready")
+    here.write("units: [")
+    daemon.signal("SIGHUP")
+    await daemon.err(/"message":"The configuration cannot be used, /)
+    daemon.signal("SIGTERM")
+    const { code, err } = await daemon.done
+    expect(code).toBe(0)
+    const lines = err
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+    expect(lines.find(({ message }) => /cannot be used/.test(message))).toMatchObject({ logLevel: "ERROR" })
+    expect(lines.at(-1)).toMatchObject({ logLevel: "INFO", message: "The daemon ends." })
+  })
 })
 
 describe("serve -f in a terminal", () => {
