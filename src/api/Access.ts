@@ -82,7 +82,7 @@ export const make = ({ host: bound, token }: Rules): ((visit: Visit) => ApiError
       if (headers.host === undefined) return "The request has no Host header."
       const host = hostOf(headers.host)
       if (host === undefined || !isOurs(host, bound, localAddress))
-        return "The Host header does not name this daemon; use the address that it listens at, or localhost."
+        return "The Host header does not name this daemon: use the address that it listens at, or localhost. A proxy in front of it has to send Host: localhost."
     }
     const { origin } = headers
     if (origin !== undefined && origin.toLowerCase() !== `http://${headers.host?.toLowerCase()}`)

@@ -38,7 +38,7 @@ const Cause = Schema.Literal(
 
 /** How a job or an attempt ended. */
 const ending = {
-  exit_code: maybe(Schema.Int, "Of one that ended by itself."),
+  exit_code: maybe(Schema.Int, "Of one that ended with a code, by itself or when it was told to end."),
   signal: maybe(Schema.String, "Of one that a signal ended, such as `SIGTERM`."),
   cause: maybe(Cause, "Why it ended."),
   error: maybe(Schema.String, "Of one that failed: the name of the error, such as `CommandNotFound`."),
@@ -113,7 +113,10 @@ export const Run = answer("run", {
   elapsed_ms: field(Schema.Int, "From the request to the answer, in milliseconds."),
   waited_ms: field(Schema.Int, "How much of that was spent waiting for the job, in milliseconds."),
   finished_at: FinishedAt,
-  snapshot: maybe(Snapshot, "The ends of its logs, after `snapshot_after_ms`."),
+  snapshot: maybe(
+    Snapshot,
+    "The ends of its logs, after `snapshot_after_ms` or when the answer comes, if that is earlier.",
+  ),
   final_snapshot: maybe(Snapshot, "The ends of its logs, with `wait`, once the job has ended."),
   is_new: field(Schema.Boolean, "False: the idempotency key was known, and this is the job it belongs to."),
 }).annotations({ identifier: "Run" })
@@ -209,7 +212,10 @@ export const JobInfo = Schema.Struct({
   timeout_ms: maybe(Schema.Number, "How long an attempt may run, in milliseconds. Without it: for ever."),
   kill_after_ms: field(Schema.Number, "From the stop signal to KILL, in milliseconds."),
   stop_signal: field(Schema.String, "What it is sent first when it is to stop."),
-  max_log_bytes: maybe(Schema.Number, "The most bytes of an attempt, both logs together."),
+  max_log_bytes: maybe(
+    Schema.Number,
+    "The most bytes of an attempt, both logs together; looked at 20 times a second.",
+  ),
   when_log_full: field(
     Schema.Literal("kill", "keep-ends"),
     "Beyond `max_log_bytes`: the job is killed, or the middle of the log is dropped.",
@@ -227,7 +233,7 @@ export const JobInfo = Schema.Struct({
     Time,
     "Not to be started earlier: by its delay, its start time, or the backoff of a retry.",
   ),
-  retries: field(Schema.Int, "How many more attempts it has when one fails."),
+  retries: field(Schema.Int, "How often it is tried again after a failure."),
   idempotency_key: maybe(Schema.String, "The key under which a second request would get this job."),
   restart_of: maybe(Schema.String, "The job that this one repeats."),
   pid: maybe(Schema.Int, "Of the attempt that runs."),

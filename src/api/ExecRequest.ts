@@ -7,14 +7,13 @@ import * as Limits from "../output/Limits.js"
 import { Command } from "../process/ProcessSpec.js"
 import { field, JobPath, maybe } from "./Params.js"
 
-const whole = (least: number, most: number, unit: string) =>
-  Schema.Int.pipe(Schema.between(least, most)).annotations({
-    description: `A whole number of ${unit}, from ${least} to ${most}.`,
-    message: () => ({
-      message: `expected a whole number of ${unit}, from ${least} to ${most}`,
-      override: true,
-    }),
+const whole = (least: number, most: number, unit?: string) => {
+  const allowed = `whole number${unit === undefined ? "" : ` of ${unit}`}, from ${least} to ${most}`
+  return Schema.Int.pipe(Schema.between(least, most)).annotations({
+    description: `A ${allowed}.`,
+    message: () => ({ message: `expected a ${allowed}`, override: true }),
   })
+}
 
 /** A length of time: whole milliseconds, up to 365 days. */
 export const Millis = whole(0, JobLimits.longestMillis, "milliseconds")
@@ -90,10 +89,7 @@ const jobFields = {
     "Beyond `max_log_bytes`: kill the job, or drop the middle of the log. Default `kill`.",
   ),
   group: maybe(Schema.String, "The group whose settings it obeys."),
-  priority: maybe(
-    whole(-1_000, 1_000, "priority"),
-    "Higher ones start first; from -1000 to 1000. Default 0.",
-  ),
+  priority: maybe(whole(-1_000, 1_000), "Higher ones start first; from -1000 to 1000. Default 0."),
   after: maybe(
     listOf(
       Schema.Struct({

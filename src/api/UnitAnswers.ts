@@ -38,7 +38,7 @@ export const UnitInfo = Schema.Struct({
       signal: maybe(Schema.String, "Of one that a signal ended, such as `SIGKILL`."),
       result: maybe(Schema.String, "Of a task: `success`, or what it failed with."),
     }),
-    "How the last instance ended by itself.",
+    "How the last instance ended, if there is no other by now.",
   ),
   failure: maybe(
     Schema.Struct({
@@ -114,7 +114,10 @@ export type UnitGraph = typeof UnitGraph.Type
 
 /** One line of a unit's output; the data of the event `line`. */
 export const UnitLine = Schema.Struct({
-  seq: field(Schema.Int, "Counts from 1. It is a cursor: what is read `after` it begins with the next line."),
+  seq: field(
+    Schema.Int,
+    "Grows from line to line, by more than 1 after a crash of the daemon. It is a cursor: what is read `after` it begins with the next line.",
+  ),
   at: field(Time, "When it was complete."),
   stream: field(
     Schema.Literal("stdout", "stderr", "holdfast"),

@@ -68,7 +68,7 @@ const environment = async (options: Asked, world: World): Promise<Record<string,
     value === undefined || isMark(name) ? [] : [[name, value] as const],
   )
   const env: Record<string, string> = Object.fromEntries(copied)
-  for (const file of options["env-file"]) Object.assign(env, await envFile(path.resolve(world.cwd, file)))
+  for (const file of options["env-from"]) Object.assign(env, await envFile(path.resolve(world.cwd, file)))
   for (const given of options.env) {
     const [, name, value = world.env[given]] = /^([^=]+)(?:=(.*))?$/s.exec(given) ?? []
     if (name === undefined) throw new UsageError(`--env expects K=V or K, not ${JSON.stringify(given)}`)

@@ -84,7 +84,8 @@ const aboutUnits = ({ plan: { graph }, source: { file } }: Units): string => {
 }
 
 const introduction = (settings: Settings, address: string): string => {
-  const { auth, call, root, rootOption, units, version } = settings
+  const { auth, bind = "", call, root, rootOption, units, version } = settings
+  const isEverywhere = /^(0\.0\.0\.0|\[::\]):/.test(bind)
   const target = address.startsWith("unix:")
     ? `--unix-socket ${address.slice("unix:".length)} http://localhost`
     : address
@@ -92,7 +93,7 @@ const introduction = (settings: Settings, address: string): string => {
   return [
     `Holdfast ${version} (pid ${process.pid}) keeps the jobs under ${root}`,
     ...(units === undefined ? [] : [aboutUnits(units)]),
-    `It listens at ${address}${auth === "none" ? ", and asks for no token" : ""}`,
+    `It listens at ${address}${isEverywhere ? ", and at every other address of this machine" : ""}${auth === "none" ? ", and asks for no token" : ""}`,
     "Try it:",
     ...(units === undefined ? [] : [`  ${call} status${rootOption}`]),
     `  ${call} run${rootOption} --wait -- echo hello`,

@@ -33,7 +33,8 @@ const asked = {
     many: true,
     help: "a variable; K alone passes the value it has here",
   },
-  "env-file": { kind: "text", value: "FILE", many: true, help: "variables from a file of K=V lines" },
+  // Not --env-file: Node 20 takes that for its own wherever it stands, and reads the file into this program.
+  "env-from": { kind: "text", value: "FILE", many: true, help: "variables from a file of K=V lines" },
   "copy-env": { kind: "flag", help: "give it all variables from here, in place of the daemon's" },
   mask: { kind: "text", value: "K", many: true, help: "a variable whose value is never shown or kept" },
   stdin: { kind: "flag", help: "give it what this command reads on its standard input" },

@@ -82,7 +82,7 @@ describe("the README", () => {
       expect(told.out).toMatch(/^exit code 4\ndone\nall is (?:blocked|failed)\./)
       const why = await eventually("the first cause is told", async () => {
         const { out } = await second.run("holdfast why all")
-        return /in a row.*\n.*prepare is backoff/.test(out) && out
+        return /in a row.*\n.*prepare is in backoff/.test(out) && out
       })
       const shown = tree!.split("\n").filter((line) => !line.endsWith("| ..."))
       const sameNumber = (line: string) => line.replace(/\(\d+ in a row\)/, "(N in a row)")

@@ -36,8 +36,9 @@ export const shortened = (ids: ReadonlyArray<string>): number => {
   return length
 }
 
-const runTime = (now: number, { finished_at, started_at }: Job): string =>
-  started_at === undefined
+/** Nothing for one that waits for another attempt: it has started, and does not run. */
+const runTime = (now: number, { finished_at, started_at, state }: Job): string =>
+  started_at === undefined || (finished_at === undefined && state !== "running")
     ? ""
     : Format.duration((finished_at === undefined ? now : Date.parse(finished_at)) - Date.parse(started_at))
 
@@ -96,7 +97,7 @@ const jobsOf = async (
     before = value.next
     await onPage(text)
   } while (before !== undefined && jobs.length < wanted)
-  return { jobs, isAll: before === undefined }
+  return { jobs: jobs.slice(0, wanted), isAll: before === undefined }
 }
 
 const jobTable = (jobs: ReadonlyArray<Job>, world: World): ReadonlyArray<string> =>

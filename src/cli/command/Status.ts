@@ -24,6 +24,8 @@ const showJob = async ({ value }: Reply<"status">, world: World): Promise<void> 
   const end = Format.exit(value)
   const began = value.started_at === undefined ? undefined : Date.parse(value.started_at)
   const until = value.finished_at === undefined ? Date.now() : Date.parse(value.finished_at)
+  // One that waits for another attempt has started, and does not run.
+  const isTimed = value.finished_at !== undefined || value.state === "running"
   const lines: ReadonlyArray<readonly [string, string | number | undefined]> = [
     ["job", value.job_id],
     [
@@ -37,7 +39,10 @@ const showJob = async ({ value }: Reply<"status">, world: World): Promise<void> 
     ["created", value.created_at],
     ["started", value.started_at],
     ["finished", value.finished_at],
-    [value.finished_at === undefined ? "running for" : "took", began && Format.duration(until - began)],
+    [
+      value.finished_at === undefined ? "running for" : "took",
+      isTimed && began !== undefined ? Format.duration(until - began) : undefined,
+    ],
   ]
   await print(
     lines.flatMap(([name, text]) => (text === undefined ? [] : [[name, String(text)] as const])),

@@ -32,10 +32,13 @@ const nested = (chain: ReadonlyArray<Link>, graph: Graph | undefined): Tree.Node
   return nodes[0]!
 }
 
+/** As a sentence has it. */
+const wordOf = (state: Link["state"]): string => (state === "backoff" ? "in backoff" : state)
+
 const linesOf =
   (paint: Painter) =>
   ({ advice, output, reason, state, unit }: Link): ReadonlyArray<string> => [
-    `${paint("bold", unit)} is ${paint(unitStateColour(state, 1), state)}. ${printable(reason)}`,
+    `${paint("bold", unit)} is ${paint(unitStateColour(state, 1), wordOf(state))}. ${printable(reason)}`,
     ...(advice === undefined ? [] : [`-> ${printable(advice)}`]),
     ...output.map((line) => paint("dim", `| ${printable(line)}`)),
   ]

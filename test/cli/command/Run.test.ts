@@ -86,7 +86,7 @@ describe("run", () => {
   it("gives variables, later ones before earlier ones, and files before both", async () => {
     using here = scratch()
     fs.writeFileSync(path.join(here.directory, ".env"), "A=file\nB='quoted file'\n# C=no\n")
-    const args = ["--env-file", ".env", "--env", "A=1", "-e", "A=2=3", "--env", "HERE", "--env", "EMPTY="]
+    const args = ["--env-from", ".env", "--env", "A=1", "-e", "A=2=3", "--env", "HERE", "--env", "EMPTY="]
     const { body } = await bodyOf([...args, "--", "true"], { cwd: here.directory, env: { HERE: "mine" } })
     expect(body["env"]).toEqual({ A: "2=3", B: "quoted file", HERE: "mine", EMPTY: "" })
     expect(body).not.toHaveProperty("inherit_env")
@@ -122,7 +122,7 @@ describe("run", () => {
   })
 
   it("names a file of variables that is not there, and input that is too much", async () => {
-    expect((await run(["run", "--env-file", "no.env", "--", "true"], { root: "/x" })).err).toBe(
+    expect((await run(["run", "--env-from", "no.env", "--", "true"], { root: "/x" })).err).toBe(
       "holdfast: The file /here/no.env cannot be read: it is not there.\n",
     )
     const { err } = await run(["run", "--stdin", "--", "cat"], { root: "/x", input: "x".repeat(700_001) })
