@@ -7,6 +7,7 @@ import { join, resolve } from "node:path"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -44,7 +45,7 @@ import type { RunnerContext } from "./run/RunnerContext.js"
 import { background, now, publish, steadily } from "./run/RunnerContext.js"
 import * as Strays from "./run/Strays.js"
 import * as Trash from "./run/Trash.js"
-import type { StoreError } from "./StoreError.js"
+import type { StoreError, StoreFull } from "./StoreError.js"
 
 export type * from "./JobRunnerService.js"
 export { KeeperUnavailable, type KeeperProgram } from "./keeper/Keeper.js"
@@ -182,12 +183,18 @@ const make = (options: Options) =>
         // The folder out of the way first: what is left of it after a crash is found in the trash.
         if (!hasEnded(record) && record.state._tag !== "created") return yield* store.remove(record.id)
         const restore = yield* Trash.put(root, record.id)
-        const removed = yield* Effect.tapError(store.remove(record.id), () => restore)
+        // A record without a folder can be deleted once more; a folder without a record would never be found.
+        if (restore === undefined) yield* Trash.erase(root, record.id)
+        const removed = yield* store.remove(record.id).pipe(
+          // On a full disk what goes anyway makes the room.
+          Effect.catchTag("StoreFull", () => Effect.zipRight(Trash.empty(root), store.remove(record.id))),
+          Effect.tapError(() => restore ?? Effect.void),
+        )
         queue.drop(record.id)
         wake.signal()
         yield* background(context, Trash.empty(root))
         return removed
-      })
+      }).pipe(Effect.uninterruptible)
 
     const collect: Service["collect"] = Tracing.fn("JobRunner.collect")(function* (
       policy,
@@ -197,15 +204,24 @@ const make = (options: Options) =>
       let bytes = 0
       while (true) {
         const garbage = yield* store.garbage(policy)
+        let full: StoreFull | undefined
+        let isStuck = true
         for (const job of garbage) {
           if (!dryRun) {
-            const record = yield* Effect.option(Effect.flatMap(store.get(job.id), remove))
-            if (record._tag === "None") continue
+            const outcome = yield* Effect.either(Effect.flatMap(store.get(job.id), remove))
+            const error = Either.isLeft(outcome) ? outcome.left : undefined
+            if (error?._tag === "StoreFailed" || error?._tag === "StoreCorrupt") return yield* error
+            // The output of the others may make room for this one.
+            if (error?._tag === "StoreFull") full = error
+            // Where somebody else was quicker, it is gone all the same.
+            else isStuck = false
+            if (error !== undefined) continue
           }
           removed.push(job.id)
           bytes += job.bytes
         }
         if (dryRun || garbage.length === 0) return { removed, bytes } satisfies Collected
+        if (isStuck && full !== undefined) return yield* full
       }
     })
 

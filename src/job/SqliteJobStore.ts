@@ -24,6 +24,7 @@ import { transition } from "./JobRecord.js"
 import type { JobSpec } from "./JobSpec.js"
 import type { InsertOptions, Service } from "./JobStoreService.js"
 import { JobStore } from "./JobStore.js"
+import * as Reserve from "./store/Reserve.js"
 import * as SqlDatabase from "./store/SqlDatabase.js"
 import * as SqlQueries from "./store/SqlQueries.js"
 import * as SqlTables from "./store/SqlTables.js"
@@ -86,12 +87,15 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
     )
     yield* Effect.addFinalizer(() => Effect.ignore(database.run("PRAGMA wal_checkpoint(TRUNCATE)")))
     const cache = new RecordCache()
+    const reserve = Reserve.beside(path)
+    reserve.hold()
     const { commit, read } = yield* GroupCommit.make(
       database,
       path,
-      forget,
+      Effect.zipRight(forget, Effect.sync(reserve.hold)),
       (error) => (SqlDatabase.isCorrupt(error) ? StoreFile.suspect(path) : Effect.void),
       () => cache.clear(),
+      reserve.release,
       synchronous === "full",
     )
     const tables = SqlTables.make(
@@ -137,7 +141,7 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
       })
 
     const update: Service["update"] = (id, change, options = {}) =>
-      commit(JobLedger.update(tables, id, change, options), options.relaxed)
+      commit(JobLedger.update(tables, id, change, options), options)
 
     return {
       insert: Tracing.fn("JobStore.insert")(function* (spec: JobSpec, options: InsertOptions = {}) {
@@ -161,7 +165,9 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
         update(id, (record) => transition(record, event), options),
       ),
       update: Tracing.fn("JobStore.update")(update) as Service["update"],
-      remove: Tracing.fn("JobStore.remove")((id: JobId.JobId) => commit(JobLedger.remove(tables, id))),
+      remove: Tracing.fn("JobStore.remove")((id: JobId.JobId) =>
+        commit(JobLedger.remove(tables, id), { frees: true }),
+      ),
       garbage: Tracing.fn("JobStore.garbage")((policy: JobQuery.KeepPolicy) =>
         read(SqlQueries.garbage(database, policy)),
       ),

@@ -2,10 +2,37 @@
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import type { TestContext } from "vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { JobId } from "../../src/job/JobId.js"
+import type { JobRunner } from "../../src/job/JobRunner.js"
+import { JobStore } from "../../src/job/JobStore.js"
+import * as Trash from "../../src/job/run/Trash.js"
+import * as Reserve from "../../src/job/store/Reserve.js"
+import * as SqliteJobStore from "../../src/job/SqliteJobStore.js"
 import { fill } from "./full-disk.js"
-import { makeRoot, smallDisk, withRunner } from "./runner-support.js"
+import { makeRoot, runShell, smallDisk, withRunner } from "./runner-support.js"
+
+const onSmallDisk = <A, E>(what: string, body: (disk: string) => Effect.Effect<A, E, Scope.Scope>) =>
+  it.scopedLive(what, (context: TestContext) =>
+    Effect.gen(function* () {
+      const disk = yield* smallDisk(yield* makeRoot)
+      if (disk === undefined) return context.skip("no file system can be mounted here")
+      return yield* body(disk)
+    }),
+  )
+
+/** A job whose output fills so many bytes. */
+const noisy = (runner: JobRunner["Type"], bytes: number) =>
+  runShell(runner, `head -c ${bytes} /dev/zero`, { cwd: "/" })
+
+/** Whether anything is left of a job's files. */
+const isLeft = (root: string, id: string) =>
+  fs.existsSync(join(root, "jobs", id)) || fs.existsSync(join(root, "trash", id))
 
 for (const keeper of ["perl", "node"] as const) {
   describe(`a full disk, with the ${keeper} keeper`, () => {
@@ -55,3 +82,147 @@ for (const keeper of ["perl", "node"] as const) {
     )
   })
 }
+
+describe("deleting on a full disk", () => {
+  onSmallDisk("an old job goes, and there is room again", (disk) =>
+    withRunner(join(disk, "root"), (runner) =>
+      Effect.gen(function* () {
+        const { id } = yield* noisy(runner, 500_000)
+        fill(join(disk, "ballast"))
+        assert.strictEqual((yield* Effect.flip(runner.submit({ command: ["true"] })))._tag, "StoreFull")
+        assert.strictEqual((yield* runner.remove(id)).id, id)
+        assert.strictEqual((yield* Effect.flip(runner.get(id)))._tag, "JobNotFound")
+        yield* Effect.repeat(
+          Effect.sync(() => isLeft(join(disk, "root"), id)),
+          { while: (is) => is, schedule: Schedule.spaced("5 millis") },
+        )
+        assert.deepInclude((yield* runShell(runner, "exit 4", { cwd: "/" })).state, { code: 4 })
+      }),
+    ),
+  )
+
+  onSmallDisk("one without output goes too, and what is kept for that is there again afterwards", (disk) =>
+    withRunner(join(disk, "root"), (runner) =>
+      Effect.gen(function* () {
+        const [first, second, third] = yield* Effect.replicateEffect(
+          runShell(runner, "true", { cwd: "/" }),
+          3,
+        )
+        fill(join(disk, "ballast"))
+        yield* runner.remove(first!.id)
+        yield* runner.remove(second!.id)
+        assert.deepStrictEqual((yield* runner.collect({ count: 0 })).removed, [third!.id])
+        assert.isTrue(fs.existsSync(Reserve.pathIn(join(disk, "root"))))
+      }),
+    ),
+  )
+
+  onSmallDisk("where nothing is kept for it, the output makes the room", (disk) =>
+    withRunner(join(disk, "root"), (runner) =>
+      Effect.gen(function* () {
+        const root = join(disk, "root")
+        const { id } = yield* noisy(runner, 500_000)
+        fs.rmSync(Reserve.pathIn(root))
+        // No folder can be made either.
+        fs.rmSync(join(root, "trash"), { recursive: true, force: true })
+        fill(join(disk, "ballast"))
+        yield* runner.remove(id)
+        assert.strictEqual((yield* Effect.flip(runner.get(id)))._tag, "JobNotFound")
+        yield* Effect.repeat(
+          Effect.sync(() => isLeft(root, id)),
+          { while: (is) => is, schedule: Schedule.spaced("5 millis") },
+        )
+      }),
+    ),
+  )
+
+  onSmallDisk("all that need not be kept goes, though some of it alone makes no room", (disk) =>
+    withRunner(join(disk, "root"), (runner) =>
+      Effect.gen(function* () {
+        const quiet = yield* runShell(runner, "true", { cwd: "/" })
+        const loud = yield* noisy(runner, 500_000)
+        fs.rmSync(Reserve.pathIn(join(disk, "root")))
+        fill(join(disk, "ballast"))
+        const { removed } = yield* runner.collect({ count: 0 })
+        assert.sameMembers([...removed], [quiet.id, loud.id])
+        assert.deepStrictEqual((yield* runner.list()).jobs, [])
+      }),
+    ),
+  )
+
+  onSmallDisk("where nothing helps it fails, and the jobs are still there to be deleted", (disk) =>
+    withRunner(join(disk, "root"), (runner) =>
+      Effect.gen(function* () {
+        const jobs = yield* Effect.replicateEffect(runShell(runner, "true", { cwd: "/" }), 2)
+        fs.rmSync(Reserve.pathIn(join(disk, "root")))
+        const ballast = join(disk, "ballast")
+        fill(ballast)
+        // Whatever room is made is gone at once.
+        const eater = setInterval(() => fill(ballast), 0)
+        const collected = yield* Effect.flip(runner.collect({ count: 0 })).pipe(Effect.timeout("10 seconds"))
+        assert.strictEqual(collected._tag, "StoreFull")
+        assert.strictEqual((yield* Effect.flip(runner.remove(jobs[0]!.id)))._tag, "StoreFull")
+        clearInterval(eater)
+        assert.strictEqual((yield* runner.list()).jobs.length, 2)
+        fs.rmSync(ballast)
+        assert.strictEqual((yield* runner.collect({ count: 0 })).removed.length, 2)
+      }),
+    ),
+  )
+})
+
+describe("a program that dies while it deletes a job", () => {
+  const steps: Readonly<
+    Record<string, (root: string, id: JobId) => Effect.Effect<unknown, unknown, JobStore>>
+  > = {
+    "the folder is in the trash": Trash.put,
+    "the output was given up to make room": (root, id) =>
+      Effect.zipRight(Trash.put(root, id), Trash.empty(root)),
+    "the output was deleted where it was, as it could not be moved": Trash.erase,
+    "the record is gone, and the folder is in the trash": (root, id) =>
+      Effect.zipRight(
+        Trash.put(root, id),
+        Effect.flatMap(JobStore, (store) => store.remove(id)),
+      ),
+    "what is kept for deletions was given up": (root, id) =>
+      Effect.sync(() => {
+        Reserve.beside(join(root, "jobs.db")).release()
+        return id
+      }),
+  }
+  for (const [step, run] of Object.entries(steps)) {
+    it.scopedLive(`leaves nothing that cannot be deleted by the next one: ${step}`, () =>
+      Effect.gen(function* () {
+        const root = yield* makeRoot
+        const id = yield* withRunner(root, (runner) => Effect.map(noisy(runner, 10_000), (job) => job.id))
+        // As it died there: nothing after it was done.
+        yield* Effect.provide(run(root, id), Layer.fresh(SqliteJobStore.layer({ root })))
+        yield* withRunner(root, (runner) =>
+          Effect.gen(function* () {
+            const found = yield* Effect.option(runner.remove(id))
+            assert.strictEqual(Option.isNone(found), step.startsWith("the record is gone"))
+            assert.deepStrictEqual((yield* runner.list()).jobs, [])
+          }),
+        )
+        yield* withRunner(root, () => Effect.void)
+        assert.isFalse(isLeft(root, id))
+        assert.strictEqual(fs.statSync(Reserve.pathIn(root)).size, 262_144)
+      }),
+    )
+  }
+
+  it.scopedLive("many at once leave no folder behind", () =>
+    Effect.gen(function* () {
+      const root = yield* makeRoot
+      yield* withRunner(root, (runner) =>
+        Effect.gen(function* () {
+          const jobs = yield* Effect.forEach(Array.from({ length: 60 }), () => noisy(runner, 10), {
+            concurrency: 8,
+          })
+          yield* Effect.forEach(jobs, ({ id }) => runner.remove(id), { concurrency: 6, discard: true })
+          for (const { id } of jobs) assert.isFalse(fs.existsSync(join(root, "jobs", id)))
+        }),
+      )
+    }),
+  )
+})

@@ -17,13 +17,20 @@ import * as SqlDatabase from "./SqlDatabase.js"
 import type { StoreError } from "../StoreError.js"
 import { StoreFailed } from "../StoreError.js"
 
+/** How a change is to be made. */
+export interface CommitOptions {
+  /** Not to wait for the disk, unless another change of the same transaction does. Default false. */
+  readonly relaxed?: boolean | undefined
+  /** Whether it gives room, so that it may use what is kept for that on a full disk. Default false. */
+  readonly frees?: boolean | undefined
+}
+
 /** How to read and to change a database. */
 export interface GroupCommit {
   /** Runs statements that change something; when it has answered, they are on disk. */
   readonly commit: <A, E>(
     change: Effect.Effect<A, E>,
-    /** Not to wait for the disk, unless another change of the same transaction does. Default false. */
-    relaxed?: boolean,
+    options?: CommitOptions,
   ) => Effect.Effect<A, Exclude<E, SqlError> | StoreError>
   /** Runs statements that only read, between the transactions. */
   readonly read: <A, E>(question: Effect.Effect<A, E>) => Effect.Effect<A, Exclude<E, SqlError> | StoreError>
@@ -33,6 +40,7 @@ interface Ticket {
   readonly change: Effect.Effect<unknown, unknown>
   readonly done: Deferred.Deferred<unknown, unknown>
   readonly relaxed: boolean
+  readonly frees: boolean
   isWanted: boolean
 }
 
@@ -55,6 +63,7 @@ const faultOf = (exit: Exit.Exit<unknown, unknown>): SqlError | undefined =>
  * @param afterCommit runs after each transaction, before anybody is told of it; what fails in it is its own affair
  * @param onFault is told of each error of the database
  * @param onRollback is called when what a transaction did is undone
+ * @param makeRoom gives up room that is kept on the disk for changes that free some; false when there is none left
  * @param mayRelax whether the database waits for the disk at all; it is told to where a transaction need not
  */
 export const make = (
@@ -63,6 +72,7 @@ export const make = (
   afterCommit: Effect.Effect<void>,
   onFault: (error: SqlError) => Effect.Effect<void>,
   onRollback: () => void,
+  makeRoom: () => boolean,
   mayRelax = false,
 ): Effect.Effect<GroupCommit, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -114,6 +124,9 @@ export const make = (
         const [only, ...others] = tickets
         // Only one of them is at fault, perhaps: each for itself.
         if (others.length > 0) for (const ticket of tickets) yield* transaction([ticket])
+        // At once, before any other change of this program takes it.
+        else if (only?.frees === true && SqlDatabase.isFull(faultOf(written)) && makeRoom())
+          yield* transaction(tickets)
         else if (only !== undefined) yield* answer(only, written)
       })
 
@@ -147,10 +160,10 @@ export const make = (
       )
 
     return {
-      commit: <A, E>(change: Effect.Effect<A, E>, relaxed = false) =>
+      commit: <A, E>(change: Effect.Effect<A, E>, { frees = false, relaxed = false }: CommitOptions = {}) =>
         Effect.gen(function* () {
           const done = yield* Deferred.make<A, Exclude<E, SqlError> | StoreError>()
-          const ticket: Ticket = { change, done: done as Ticket["done"], relaxed, isWanted: true }
+          const ticket: Ticket = { change, done: done as Ticket["done"], frees, relaxed, isWanted: true }
           if (!(yield* mailbox.offer(ticket))) {
             return yield* new StoreFailed({ path, reason: "it is closed", retryable: false })
           }

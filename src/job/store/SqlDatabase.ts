@@ -41,6 +41,10 @@ export const reasonOf = (error: unknown): string => {
 /** Whether the file itself is damaged, or is no database. */
 export const isCorrupt = (error: unknown): boolean => /^SQLITE_(CORRUPT|NOTADB)/.test(codeOf(error))
 
+/** Whether there is no room on the disk, which shows in several ways. */
+export const isFull = (error: unknown): boolean =>
+  /^SQLITE_FULL|^SQLITE_IOERR_(SHMSIZE|SHMOPEN|WRITE|TRUNCATE)$|^ENOSPC$|^EDQUOT$/.test(codeOf(error))
+
 /** The error for damage that SQLite found when it was asked to look. */
 export const corruption = (verdict: string): SqlError =>
   new SqlError({
@@ -48,13 +52,12 @@ export const corruption = (verdict: string): SqlError =>
     message: "The database is damaged",
   })
 
-/** What an error of the database means to the users of a store. A full disk shows in several ways. */
+/** What an error of the database means to the users of a store. */
 export const meaning =
   (path: string) =>
   (error: unknown): StoreError => {
     const code = codeOf(error)
-    if (/^SQLITE_FULL|^SQLITE_IOERR_(SHMSIZE|SHMOPEN|WRITE|TRUNCATE)$|^ENOSPC$|^EDQUOT$/.test(code))
-      return new StoreFull({ path })
+    if (isFull(error)) return new StoreFull({ path })
     if (isCorrupt(error)) return new StoreCorrupt({ path, reason: reasonOf(error) })
     return new StoreFailed({
       path,

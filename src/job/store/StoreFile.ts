@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { hasEnded } from "../JobRecord.js"
 import * as JobSecrets from "../JobSecrets.js"
+import * as Reserve from "./Reserve.js"
 import * as SqlDatabase from "./SqlDatabase.js"
 import * as SqlTables from "./SqlTables.js"
 import type { StoreError, StoreTooNew } from "../StoreError.js"
@@ -174,6 +175,11 @@ export const open = (
     const inner = yield* Scope.fork(outer, outer.strategy)
     const opened = yield* Effect.either(Scope.extend(openSound(path, options), inner))
     if (Either.isRight(opened)) return opened.right
+    // The index of the log of writes needs a little room, even to read.
+    if (SqlDatabase.isFull(opened.left) && Reserve.beside(path).release()) {
+      yield* Scope.close(inner, Exit.void)
+      return yield* open(path, options)
+    }
     if (!SqlDatabase.isCorrupt(opened.left)) return yield* Effect.fail(opened.left)
     yield* Scope.close(inner, Exit.void)
     return yield* replace(path, SqlDatabase.reasonOf(opened.left), options)
