@@ -36,7 +36,9 @@ export const UnitName = Schema.String.pipe(Schema.filter((name) => isName(name))
  * - `external`: a server of somebody else's, observed and never signalled;
  * - `task`: an Effect run inside of this program (library only).
  */
-export const Kind = Schema.Literal("service", "oneshot", "target", "external", "task")
+export const Kind = Schema.Literal("service", "oneshot", "target", "external", "task").annotations(
+  message("service, oneshot, target or external, or task in a program that gives it an Effect"),
+)
 export type Kind = typeof Kind.Type
 
 /**

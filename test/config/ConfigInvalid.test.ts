@@ -374,8 +374,8 @@ table("a faulty key keeps quiet what follows from it", [
     "a kind",
     "units:\n  a: { kind: servce }\n  b: { kind: extrenal, url: http://127.0.0.1 }\n  c: { knd: target, requires: [a] }\n",
     [
-      '2:14: units.a.kind: got "servce"; expected "service" or "oneshot" or "target" or "external" or "task"; did you mean service?',
-      '3:14: units.b.kind: got "extrenal"; expected "service" or "oneshot" or "target" or "external" or "task"; did you mean external?',
+      '2:14: units.a.kind: got "servce"; expected service, oneshot, target or external, or task in a program that gives it an Effect; did you mean service?',
+      '3:14: units.b.kind: got "extrenal"; expected service, oneshot, target or external, or task in a program that gives it an Effect; did you mean external?',
       "4:8: units.c.knd: there is no such key; did you mean kind?",
     ],
   ],

@@ -34,7 +34,7 @@ describe("a bad unit", () => {
       { kind: "servce", command },
       "kind",
       '"servce"',
-      'expected "service" or "oneshot" or "target" or "external" or "task"',
+      "expected service, oneshot, target or external, or task in a program that gives it an Effect",
     ],
     [
       "a misspelt field",
