@@ -95,7 +95,11 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
       Effect.zipRight(forget, Effect.sync(reserve.hold)),
       (error) => (SqlDatabase.isCorrupt(error) ? StoreFile.suspect(path) : Effect.void),
       () => cache.clear(),
-      reserve.release,
+      () => {
+        // What is written now has to leave the log of writes again, so that there is room for the next.
+        hasErased = true
+        return reserve.release()
+      },
       synchronous === "full",
     )
     const tables = SqlTables.make(
@@ -141,7 +145,11 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
       })
 
     const update: Service["update"] = (id, change, options = {}) =>
-      commit(JobLedger.update(tables, id, change, options), options)
+      commit(JobLedger.update(tables, id, change, options), {
+        relaxed: options.relaxed,
+        // What has happened already, an end above all: a job can be deleted only when its end is known.
+        frees: options.relaxed,
+      })
 
     return {
       insert: Tracing.fn("JobStore.insert")(function* (spec: JobSpec, options: InsertOptions = {}) {

@@ -101,6 +101,17 @@ describe("deleting on a full disk", () => {
     ),
   )
 
+  onSmallDisk("the one that filled it, too, whose end is stored in what is kept for that", (disk) =>
+    withRunner(join(disk, "root"), (runner) =>
+      Effect.gen(function* () {
+        const { id, state } = yield* Effect.timeout(noisy(runner, 20_000_000), "10 seconds")
+        assert.deepInclude(state, { _tag: "exited", code: 1 })
+        yield* runner.remove(id)
+        assert.deepStrictEqual((yield* runner.list()).jobs, [])
+      }),
+    ),
+  )
+
   onSmallDisk("one without output goes too, and what is kept for that is there again afterwards", (disk) =>
     withRunner(join(disk, "root"), (runner) =>
       Effect.gen(function* () {
@@ -210,19 +221,23 @@ describe("a program that dies while it deletes a job", () => {
       }),
     )
   }
+})
 
-  it.scopedLive("many at once leave no folder behind", () =>
+describe("the trash", () => {
+  it.scopedLive("takes folders while it is being emptied", () =>
     Effect.gen(function* () {
       const root = yield* makeRoot
-      yield* withRunner(root, (runner) =>
-        Effect.gen(function* () {
-          const jobs = yield* Effect.forEach(Array.from({ length: 60 }), () => noisy(runner, 10), {
-            concurrency: 8,
-          })
-          yield* Effect.forEach(jobs, ({ id }) => runner.remove(id), { concurrency: 6, discard: true })
-          for (const { id } of jobs) assert.isFalse(fs.existsSync(join(root, "jobs", id)))
-        }),
-      )
+      const ids = Array.from({ length: 400 }, (_, index) => `J${index}` as JobId)
+      for (const id of ids) {
+        fs.mkdirSync(join(root, "jobs", id), { recursive: true })
+        fs.writeFileSync(join(root, "jobs", id, "stdout.log"), "")
+      }
+      yield* Effect.forEach(ids, (id) => Effect.zipRight(Trash.put(root, id), Trash.empty(root)), {
+        concurrency: 4,
+        discard: true,
+      })
+      assert.deepStrictEqual(fs.readdirSync(join(root, "jobs")), [])
+      assert.deepStrictEqual(fs.readdirSync(join(root, "trash")), [])
     }),
   )
 })
