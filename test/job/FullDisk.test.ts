@@ -14,6 +14,7 @@ import { JobStore } from "../../src/job/JobStore.js"
 import * as Trash from "../../src/job/run/Trash.js"
 import * as Reserve from "../../src/job/store/Reserve.js"
 import * as SqliteJobStore from "../../src/job/SqliteJobStore.js"
+import * as StoreLock from "../../src/job/StoreLock.js"
 import { fill } from "./full-disk.js"
 import { makeRoot, runShell, smallDisk, withRunner } from "./runner-support.js"
 
@@ -221,6 +222,58 @@ describe("a program that dies while it deletes a job", () => {
       }),
     )
   }
+})
+
+describe("starting on a full disk", () => {
+  const open = (root: string) =>
+    Effect.flatMap(JobStore, (store) => store.announce("http://127.0.0.1:19263")).pipe(
+      Effect.zipRight(StoreLock.ownerOf(root)),
+      Effect.provide(Layer.fresh(SqliteJobStore.layer({ root }))),
+    )
+
+  onSmallDisk("the one before has ended in order", (disk) =>
+    Effect.gen(function* () {
+      const root = join(disk, "root")
+      const { id } = yield* withRunner(root, (runner) => noisy(runner, 500_000))
+      fill(join(disk, "ballast"))
+      for (let time = 0; time < 3; time++) {
+        const owner = yield* open(root)
+        assert.deepInclude(owner, { pid: process.pid, address: "http://127.0.0.1:19263" })
+        assert.isUndefined(yield* StoreLock.ownerOf(root))
+        fill(join(disk, "ballast"))
+      }
+      yield* withRunner(root, (runner) => runner.remove(id))
+    }),
+  )
+
+  onSmallDisk("the one before was killed", (disk) =>
+    Effect.gen(function* () {
+      const root = join(disk, "root")
+      yield* withRunner(root, (runner) => noisy(runner, 500_000))
+      const left = { pid: 1, startTime: "1", bootId: "b", address: "x".repeat(200), since: 1 }
+      fs.writeFileSync(join(root, "daemon.json"), JSON.stringify(left), { mode: 0o600 })
+      fs.rmSync(join(root, "daemon.json.spare"), { force: true })
+      fill(join(disk, "ballast"))
+      const owner = yield* open(root)
+      assert.deepInclude(owner, { pid: process.pid, address: "http://127.0.0.1:19263" })
+    }),
+  )
+
+  onSmallDisk("in a root that never had one, it says what there is no room for, and leaves nothing", (disk) =>
+    Effect.gen(function* () {
+      const root = join(disk, "root")
+      fs.mkdirSync(root)
+      fill(join(disk, "ballast"))
+      const refused = yield* Effect.flip(Effect.scoped(StoreLock.acquire(root)))
+      assert.deepInclude(refused, { _tag: "StoreFailed", retryable: true })
+      assert.include(refused.message, join(root, "daemon.json"))
+      assert.include(refused.message, "Free some space")
+      assert.deepStrictEqual(
+        fs.readdirSync(root).filter((name) => name.startsWith("daemon")),
+        [],
+      )
+    }),
+  )
 })
 
 describe("the trash", () => {
