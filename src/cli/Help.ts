@@ -2,6 +2,31 @@
 import type { Options, Syntax } from "./Syntax.js"
 import { common } from "./Syntax.js"
 
+/** What stands at the left of a row, with the space after it. */
+const leftOf = /^ {2}(?:\S| (?! ))+ {2,}/
+
+/** Breaks lines at spaces where they are wider than the terminal. A row goes on below where its text began. */
+export const fold = (text: string, columns: number): string =>
+  text
+    .split("\n")
+    .flatMap((line) => {
+      const indent = leftOf.exec(line)?.[0].length ?? 0
+      const room = columns - indent
+      if (line.length <= columns || room < 20) return [line]
+      const lines: Array<string> = [line.slice(0, indent)]
+      let length = 0
+      for (const word of line.slice(indent).split(" ")) {
+        if (length > 0 && length + 1 + word.length > room) {
+          lines.push(" ".repeat(indent))
+          length = 0
+        }
+        lines[lines.length - 1] += `${length > 0 ? " " : ""}${word}`
+        length += word.length + (length > 0 ? 1 : 0)
+      }
+      return lines
+    })
+    .join("\n")
+
 const row = (width: number) => (left: string, text: string) => `  ${left.padEnd(width)}  ${text}`
 
 /** What `holdfast --help` says. */

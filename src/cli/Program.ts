@@ -25,9 +25,12 @@ export const run = async (
   const isHelp = first === "help" && rest.length === 1 && !rest[0]!.startsWith("-")
   if (first === undefined || first === "--help" || first === "-h" || (first === "help" && !isHelp)) {
     await world.out.write(
-      Help.overview(
-        world.version,
-        commands.map(({ syntax }) => syntax),
+      Help.fold(
+        Help.overview(
+          world.version,
+          commands.map(({ syntax }) => syntax),
+        ),
+        world.out.columns(),
       ),
     )
     return exitCode.ok
@@ -43,7 +46,7 @@ export const run = async (
     return exitCode.usage
   }
   if (isHelp || asksForHelp(command.syntax, rest)) {
-    await world.out.write(Help.ofCommand(command.syntax))
+    await world.out.write(Help.fold(Help.ofCommand(command.syntax), world.out.columns()))
     return exitCode.ok
   }
   return perform(command, rest, world)

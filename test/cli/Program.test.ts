@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { command } from "../../src/cli/Handler.js"
+import * as Help from "../../src/cli/Help.js"
 import * as Program from "../../src/cli/Program.js"
 import { define } from "../../src/cli/Syntax.js"
 import * as Syntaxes from "../../src/cli/Syntaxes.js"
@@ -54,6 +55,21 @@ describe("Program", () => {
       /^holdfast status: tell how units and jobs are\.\n\nUsage: holdfast status \[options\] \[NAME\|ID\]\n/,
     )
     expect(out).toMatch(/^ {6}--root DIR +where everything lives/m)
+  })
+
+  it("has help that fits into a terminal, with each word of it", async () => {
+    const words = (text: string) => text.split(/\s+/)
+    for (const args of [["--help"], ["help", "run"], ["help", "serve"]]) {
+      const { out: whole } = await run(args)
+      const { out } = await run(args, { columns: 72 })
+      expect(words(out)).toEqual(words(whole))
+      expect(whole.split("\n").some((line) => line.length > 72)).toBe(true)
+      expect(out.split("\n").filter((line) => line.length > 72)).toEqual([])
+    }
+    // What does not fit stands below where it began.
+    expect(Help.fold("  --long X  one two three four five", 33)).toBe(
+      "  --long X  one two three four\n            five",
+    )
   })
 
   it("keeps the --help of the command that is to be run for that", async () => {

@@ -59,8 +59,8 @@ const showUnit = async (unit: Unit, world: World): Promise<void> => {
     world,
   )
   const isWell = unit.state === "ready" || unit.state === "exited"
-  for (const line of isWell ? [] : (unit.failure?.output ?? []))
-    await world.out.write(`${" ".repeat(wide)}| ${printable(line)}\n`)
+  for (const [index, line] of (isWell ? [] : (unit.failure?.output ?? [])).entries())
+    await world.out.write(`${(index === 0 ? "last output:" : "").padEnd(wide)}| ${printable(line)}\n`)
 }
 
 type Found =

@@ -98,7 +98,7 @@ describe("status", () => {
     expect(out).toMatch(/^state: +backoff for /m)
     expect(out).toMatch(/^failures: +5 in a row$/m)
     expect(out).toMatch(/^last end: +exit code 3$/m)
-    expect(out).toMatch(/^ {13}\| the disk is gone$/m)
+    expect(out).toMatch(/^last output: \| the disk is gone$/m)
     expect((await run(["status", "web"], server)).out).not.toMatch(/\|/)
     expect(JSON.parse((await run(["status", "web", "--json"], server)).out)).toMatchObject({ type: "unit" })
   })
