@@ -3,6 +3,7 @@ import { UsageError } from "./Arguments.js"
 import type { Client, Reply } from "./Client.js"
 import { Refused } from "./Client.js"
 import type { Answer } from "./Routes.js"
+import { Failure } from "./World.js"
 
 /** What the API says of a unit. */
 export type Unit = Answer<"units">["units"][number]
@@ -40,6 +41,27 @@ export const unitOf = async (client: Client, name: string): Promise<Reply<"unit"
     const { units } = (await client.call("units", {})).value
     if (units.length > 0) throw error
     return undefined
+  }
+}
+
+/** Asks something that is for jobs alone; where a unit was meant, that is said. */
+export const ofJob = async <A>(
+  client: () => Client,
+  name: string,
+  command: string,
+  ask: () => Promise<A>,
+): Promise<A> => {
+  try {
+    return await ask()
+  } catch (error) {
+    const isNoJob =
+      error instanceof Refused && (error.code === "job_not_found" || error.code === "invalid_request")
+    const unit = isNoJob ? await unitOf(client(), name).catch(() => undefined) : undefined
+    if (unit === undefined) throw error
+    throw new Failure(
+      `${name} is a unit, and ${command} is for jobs. How it is: holdfast status ${name}`,
+      "job_not_found",
+    )
   }
 }
 

@@ -1,8 +1,9 @@
 /** `rm` and `gc`: jobs that are no longer wanted. */
 import { UsageError } from "../Arguments.js"
-import { connect } from "../Client.js"
+import { type Client, connect } from "../Client.js"
 import * as Format from "../Format.js"
 import type { Handler } from "../Handler.js"
+import { ofJob } from "../Naming.js"
 import { defined } from "../Output.js"
 import { isOver } from "../Result.js"
 import { rootOf } from "../Root.js"
@@ -13,7 +14,7 @@ import { each } from "./Control.js"
 /** Deletes jobs by name. */
 export const rm: Handler<typeof Syntaxes.rm> = ({ args, options }, world) => {
   const settings = { isJson: options.json, root: rootOf(options.root, world), world }
-  return each(args, settings, async (client, id) => {
+  const remove = async (client: Client, id: string): Promise<string> => {
     if (options.force) {
       const { value } = await client.call("status", { path: { id } })
       if (!isOver(value.state) && value.state !== "created") {
@@ -24,7 +25,15 @@ export const rm: Handler<typeof Syntaxes.rm> = ({ args, options }, world) => {
     }
     const { text, value } = await client.call("delete", { path: { id } })
     return options.json ? `${text}\n` : `${value.job_id}\n`
-  })
+  }
+  return each(args, settings, (client, id) =>
+    ofJob(
+      () => client,
+      id,
+      "rm",
+      () => remove(client, id),
+    ),
+  )
 }
 
 /** Deletes jobs by age and number. */

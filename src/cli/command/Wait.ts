@@ -1,5 +1,7 @@
 /** `wait`: until a job has ended, has said something, or says nothing any more. */
+import { type Reply, connect } from "../Client.js"
 import type { Handler } from "../Handler.js"
+import { ofJob } from "../Naming.js"
 import { defined } from "../Output.js"
 import { codeOf, isOver } from "../Result.js"
 import { rootOf } from "../Root.js"
@@ -22,22 +24,24 @@ export const wait: Handler<typeof Syntaxes.wait> = async ({ args, options }, wor
   const isPlain = deadline === undefined && options.pattern === undefined && options.silence === undefined
   return watching({ id: () => id, root, world, deadline }, false, async (watch) => {
     const { session, signal } = watch
-    const reply = isPlain
-      ? await awaitEnd(watch, id)
-      : await session.persist((client) => {
-          // After a restart of the daemon no more than the rest of the time.
-          const until =
-            deadline === undefined ? undefined : Math.max(0, Math.round(deadline - performance.now()))
-          const query = defined({
-            until_ms: until,
-            pattern: options.pattern,
-            stream: options.stream,
-            silence_ms: options.silence === undefined ? undefined : Math.round(options.silence),
-          })
-          // A daemon that hangs does not keep the deadline that it was given.
-          const patience = until === undefined ? 0 : until + spare
-          return client.call("wait", { path: { id }, query }, { patience, signal })
+    const ask = (): Promise<Reply<"wait">> => {
+      if (isPlain) return awaitEnd(watch, id)
+      return session.persist((client) => {
+        // After a restart of the daemon no more than the rest of the time.
+        const until =
+          deadline === undefined ? undefined : Math.max(0, Math.round(deadline - performance.now()))
+        const query = defined({
+          until_ms: until,
+          pattern: options.pattern,
+          stream: options.stream,
+          silence_ms: options.silence === undefined ? undefined : Math.round(options.silence),
         })
+        // A daemon that hangs does not keep the deadline that it was given.
+        const patience = until === undefined ? 0 : until + spare
+        return client.call("wait", { path: { id }, query }, { patience, signal })
+      })
+    }
+    const reply = await ofJob(() => connect(root, world), id, "wait", ask)
     const { job_id, match, reason, state } = reply.value
     if (options.json) await world.out.write(`${reply.text}\n`)
     if (reason === "pattern" || reason === "silence") {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import * as Sessions from "../../../src/cli/Session.js"
-import { daemon, exited, id, refusal, run, start } from "../support.js"
+import { daemon, exited, id, refusal, run, start, unit } from "../support.js"
 
 const ended = { type: "wait", job_id: id, state: "exited", exit_code: 0, reason: "ended" }
 
@@ -12,6 +12,20 @@ describe("wait", () => {
     })
     expect(await run(["wait", id], server)).toMatchObject({ code: 7, out: "", err: "" })
     expect(server.asked[0]!.query).toEqual({})
+  })
+
+  it("says so where a unit was meant", async () => {
+    const none = () => refusal(404, "job_not_found", "There is no job WEB.")
+    await using server = await daemon({
+      wait: none,
+      delete: none,
+      unit: () => ({ type: "unit", ...unit("web") }),
+    })
+    for (const command of ["wait", "rm"])
+      expect(await run([command, "web"], server)).toMatchObject({
+        code: 1,
+        err: expect.stringContaining(`web is a unit, and ${command} is for jobs.`),
+      })
   })
 
   it("prints the envelope with --json", async () => {
