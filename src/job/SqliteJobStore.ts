@@ -16,6 +16,7 @@ import * as Directory from "../process/Directory.js"
 import type * as Mask from "../process/Mask.js"
 import * as Tracing from "../process/Tracing.js"
 import * as GroupCommit from "./store/GroupCommit.js"
+import * as Inspection from "./store/Inspection.js"
 import * as JobId from "./JobId.js"
 import * as JobLedger from "./store/JobLedger.js"
 import * as JobQuery from "./JobQuery.js"
@@ -87,13 +88,20 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
     )
     yield* Effect.addFinalizer(() => Effect.ignore(database.run("PRAGMA wal_checkpoint(TRUNCATE)")))
     const cache = new RecordCache()
+    let isDamaged = false
     const reserve = Reserve.beside(path)
     reserve.hold()
     const { commit, read } = yield* GroupCommit.make(
       database,
       path,
       Effect.zipRight(forget, Effect.sync(reserve.hold)),
-      (error) => (SqlDatabase.isCorrupt(error) ? StoreFile.suspect(path) : Effect.void),
+      (error) =>
+        Effect.suspend(() => {
+          if (isDamaged || !SqlDatabase.isCorrupt(error)) return Effect.void
+          isDamaged = true
+          const { message } = SqlDatabase.meaning(path)(error)
+          return Effect.zipRight(Effect.logError(message), StoreFile.suspect(path))
+        }),
       () => cache.clear(),
       () => {
         // What is written now has to leave the log of writes again, so that there is room for the next.
@@ -102,6 +110,13 @@ export const make = (options: Options): Effect.Effect<Service, OpenError, Scope.
       },
       synchronous === "full",
     )
+    // What it comes upon has been told by then.
+    if (!(yield* Effect.orElseSucceed(Inspection.isShort(database), () => true)))
+      yield* Inspection.inPieces(database, read).pipe(
+        Effect.delay("1 second"),
+        Effect.ignore,
+        Effect.forkScoped,
+      )
     const tables = SqlTables.make(
       database,
       () => {

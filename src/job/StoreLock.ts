@@ -64,7 +64,10 @@ const write = (root: string, owner: StoreOwner): Effect.Effect<void, StoreError>
         fs.renameSync(fresh, file)
       },
       // Whoever reads it in the middle finds nobody, which is as true of one that is dead or starts.
-      () => overwrite(file, text),
+      () => {
+        fs.rmSync(fresh, { force: true })
+        overwrite(file, text)
+      },
     ]
     let refusal: unknown
     for (const [index, way] of ways.entries()) {

@@ -250,12 +250,14 @@ describe("starting on a full disk", () => {
     Effect.gen(function* () {
       const root = join(disk, "root")
       yield* withRunner(root, (runner) => noisy(runner, 500_000))
-      const left = { pid: 1, startTime: "1", bootId: "b", address: "x".repeat(200), since: 1 }
-      fs.writeFileSync(join(root, "daemon.json"), JSON.stringify(left), { mode: 0o600 })
+      const killed = { pid: 1, startTime: "1", bootId: "b", address: "x".repeat(200), since: 1 }
+      fs.writeFileSync(join(root, "daemon.json"), JSON.stringify(killed), { mode: 0o600 })
       fs.rmSync(join(root, "daemon.json.spare"), { force: true })
       fill(join(disk, "ballast"))
       const owner = yield* open(root)
       assert.deepInclude(owner, { pid: process.pid, address: "http://127.0.0.1:19263" })
+      const left = fs.readdirSync(root).filter((name) => name.startsWith("daemon"))
+      assert.deepStrictEqual(left, ["daemon.json.spare"])
     }),
   )
 

@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { JobEvent } from "../../src/job/JobEvent.js"
 import { JobStore } from "../../src/job/JobStore.js"
@@ -238,18 +239,6 @@ describe("a store in a file", () => {
       // Somewhere in the middle: pages of records.
       bytes.fill(0xee, 4_096 * 60, 4_096 * 66)
       writeFileSync(path, bytes)
-      const outcome = yield* logging(
-        using(
-          { root },
-          Effect.gen(function* () {
-            const store = yield* JobStore
-            yield* Effect.exit(store.list({ limit: 1_000 }))
-            yield* Effect.forEach(records, ({ id }) => Effect.exit(store.get(id)))
-          }),
-        ),
-      )
-      void outcome
-      assert.isTrue(existsSync(join(root, "jobs.db.suspect")), "damage was seen")
       const { lines } = yield* logging(
         using(
           { root },
@@ -271,6 +260,57 @@ describe("a store in a file", () => {
       assert.match(lines.join(), /of its jobs could be read and are kept/)
       assert.isFalse(existsSync(join(root, "jobs.db.suspect")))
     }),
+  )
+
+  scoped("finds at its start the damage that nobody has met yet, and says so in one line", (root) =>
+    Effect.gen(function* () {
+      yield* using({ root }, Effect.replicateEffect(insert(), 10))
+      const path = join(root, "jobs.db")
+      const bytes = readFileSync(path)
+      bytes.fill(0xaa, 12_288, 20_480)
+      writeFileSync(path, bytes)
+      const { lines } = yield* logging(using({ root }, insert()))
+      assert.strictEqual(lines.length, 1)
+      assert.match(lines[0]!, /was damaged \([^*\n]+\)\. It was set aside/)
+      assert.notInclude(lines[0]!, "\n")
+      const counts = yield* using(
+        { root },
+        Effect.flatMap(JobStore, (store) => store.counts),
+      )
+      assert.isAtLeast(counts.queued, 1)
+    }),
+  )
+
+  scoped(
+    "looks through a long file soon after its start, and asks for another one where it is damaged",
+    (root) =>
+      Effect.gen(function* () {
+        yield* using(
+          { root, synchronous: "normal" },
+          Effect.replicateEffect(insert({ env: { FILL: "x".repeat(100_000) } }), 200),
+        )
+        const path = join(root, "jobs.db")
+        const bytes = readFileSync(path)
+        assert.isAbove(bytes.length, 17_000_000)
+        const sound = yield* logging(using({ root }, Effect.sleep("2 seconds")))
+        assert.deepStrictEqual(sound.lines, [])
+        assert.isFalse(existsSync(`${path}.suspect`))
+        bytes.fill(0xee, 4_096 * 2_000, 4_096 * 2_006)
+        writeFileSync(path, bytes)
+        const { lines } = yield* logging(
+          using(
+            { root },
+            Effect.repeat(
+              Effect.sync(() => existsSync(`${path}.suspect`)),
+              { until: (is) => is, schedule: Schedule.spaced("20 millis") },
+            ),
+          ),
+        )
+        assert.strictEqual(lines.length, 1)
+        assert.match(lines[0]!, /is damaged: .*Restart the daemon/)
+        const next = yield* logging(using({ root }, insert()))
+        assert.match(next.lines.join(), /set aside as .* of its jobs could be read and are kept/)
+      }),
   )
 
   scoped("does not touch what a later version wrote", (root) =>

@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { hasEnded } from "../JobRecord.js"
 import * as JobSecrets from "../JobSecrets.js"
+import * as Inspection from "./Inspection.js"
 import * as Reserve from "./Reserve.js"
 import * as SqlDatabase from "./SqlDatabase.js"
 import * as SqlTables from "./SqlTables.js"
@@ -69,12 +70,9 @@ const openSound = (
     yield* database.run("PRAGMA temp_store = MEMORY")
     yield* database.run("PRAGMA cache_size = -4000")
     yield* StoreSchema.migrate(database, path)
-    if (fs.existsSync(suspicion(path))) {
-      const [row] = yield* database.run("PRAGMA integrity_check(1)")
-      const verdict = row === undefined ? undefined : Object.values(row)[0]
-      if (verdict !== "ok") return yield* SqlDatabase.corruption(String(verdict))
-      fs.rmSync(suspicion(path), { force: true })
-    }
+    const isSuspect = fs.existsSync(suspicion(path))
+    if (isSuspect || (yield* Inspection.isShort(database))) yield* Inspection.whole(database, isSuspect)
+    if (isSuspect) fs.rmSync(suspicion(path), { force: true })
     // What a life that ended suddenly left in the log of writes, secrets among it perhaps.
     yield* Effect.catchIf(
       database.run("PRAGMA wal_checkpoint(TRUNCATE)"),
