@@ -2,6 +2,7 @@
 import * as fs from "node:fs"
 import { at, howToStart, placeOf } from "../Client.js"
 import type { Finding } from "../Finding.js"
+import * as Format from "../Format.js"
 import { because, looking, removing, statOf } from "../Finding.js"
 import type { Handler } from "../Handler.js"
 import * as LeftUnits from "../LeftUnits.js"
@@ -39,6 +40,18 @@ const isPrivate = (what: string, path: string, wanted: number): ReadonlyArray<Fi
       },
     },
   ]
+}
+
+/** With less than this, in bytes, it is a matter of luck what can still be written. */
+const leastFree = 1_048_576
+
+/** A disk that is full, which everything else about the root may well survive without a word. */
+const disk = (root: string): ReadonlyArray<Finding> => {
+  const { bavail, bsize } = looking(root, () => fs.statfsSync(root))
+  const free = bavail * bsize
+  if (free >= leastFree) return []
+  const sentence = `The disk of ${root} is full (${Format.bytes(free)} left): new jobs are refused, and what units say is kept in memory only. Free some space, or delete old jobs: holdfast gc --older-than 1d`
+  return [{ what: "disk", level: "bad", sentence }]
 }
 
 /** A token that others could read is known to them: to hide it is not enough. */
@@ -197,7 +210,7 @@ export const doctor: Handler<typeof Syntaxes.doctor> = async ({ options }, world
       sentence: `${root} is not there yet; the first daemon makes it.`,
     })
   } else {
-    findings.push(...isPrivate("root", fs.realpathSync(root), 0o700), ...token(root))
+    findings.push(...isPrivate("root", fs.realpathSync(root), 0o700), ...disk(root), ...token(root))
     const found = await daemon(root, world)
     findings.push(...found, ...aside(root), ...LeftUnits.find(root))
     if (found[0]?.level === "ok") {

@@ -2,8 +2,10 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
 import * as Liveness from "../../../src/process/Liveness.js"
+import { smallDisk } from "../../job/runner-support.js"
 import { daemon, id, refusal, run, scratch, token, unit } from "../support.js"
 
 /** A number that no process has: the highest that Linux gives is 4194304. */
@@ -47,6 +49,23 @@ describe("doctor", () => {
     expect(code).toBe(0)
     expect(out).toMatch(/^note {2}root: .* is not there yet/)
   })
+
+  it.effect("finds a disk that is full", () =>
+    Effect.gen(function* () {
+      const base = scratch()
+      yield* Effect.addFinalizer(() => Effect.sync(() => base[Symbol.dispose]()))
+      const disk = yield* smallDisk(base.directory)
+      if (disk === undefined) return
+      const root = path.join(disk, "root")
+      fs.mkdirSync(root, { mode: 0o700 })
+      const look = Effect.promise(() => run(["doctor", "--root", root]))
+      expect((yield* look).out).not.toContain("disk:")
+      fs.writeFileSync(path.join(disk, "filler"), Buffer.alloc(3_500_000))
+      const { code, out } = yield* look
+      expect(code).toBe(1)
+      expect(out).toMatch(/^bad {3}disk: The disk of \S+ is full \(\d+ kB left\): new jobs are refused/m)
+    }).pipe(Effect.scoped),
+  )
 
   it("says that a file is no root", async () => {
     using root = scratch()
