@@ -170,11 +170,20 @@ describe("deleting on a full disk", () => {
         const ballast = join(disk, "ballast")
         fill(ballast)
         // Whatever room is made is gone at once.
-        const eater = setInterval(() => fill(ballast), 0)
-        const collected = yield* Effect.flip(runner.collect({ count: 0 })).pipe(Effect.timeout("10 seconds"))
-        assert.strictEqual(collected._tag, "StoreFull")
-        assert.strictEqual((yield* Effect.flip(runner.remove(jobs[0]!.id)))._tag, "StoreFull")
-        clearInterval(eater)
+        const eating = Effect.acquireRelease(
+          Effect.sync(() => setInterval(() => fill(ballast), 0)),
+          (eater) => Effect.sync(() => clearInterval(eater)),
+        )
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            yield* eating
+            const collected = yield* Effect.flip(runner.collect({ count: 0 })).pipe(
+              Effect.timeout("10 seconds"),
+            )
+            assert.strictEqual(collected._tag, "StoreFull")
+            assert.strictEqual((yield* Effect.flip(runner.remove(jobs[0]!.id)))._tag, "StoreFull")
+          }),
+        )
         assert.strictEqual((yield* runner.list()).jobs.length, 2)
         fs.rmSync(ballast)
         assert.strictEqual((yield* runner.collect({ count: 0 })).removed.length, 2)
