@@ -278,7 +278,7 @@ export const Log = answer("log", {
   offset: field(Bytes, "Where in the log this piece begins, in bytes."),
   next_offset: field(Bytes, "Where the next one does."),
   eof: field(Schema.Boolean, "Whether this is all there is for now."),
-  ended: field(Schema.Boolean, "Whether nothing more will ever be written."),
+  ended: field(Schema.Boolean, "Whether the attempt has ended. What it left running may still write."),
   encoding: field(Schema.Literal("utf-8", "base64"), "As it was asked for."),
   text: maybe(Schema.String, "With `utf-8`. What is not UTF-8 is U+FFFD."),
   base64: maybe(Schema.String, "With `base64`: the bytes as they are."),

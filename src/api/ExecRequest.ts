@@ -82,7 +82,7 @@ const jobFields = {
   tags: maybe(listOf(Schema.String, "texts"), "Words to find the job by."),
   max_log_bytes: maybe(
     whole(1, Number.MAX_SAFE_INTEGER, "bytes"),
-    "The most bytes of an attempt, both logs together. Default: no limit.",
+    "The most bytes of an attempt, both logs together; looked at 20 times a second, so that a fast writer gets further. Default: no limit.",
   ),
   when_log_full: maybe(
     Schema.Literal("kill", "keep-ends"),

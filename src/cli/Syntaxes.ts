@@ -65,7 +65,11 @@ const asked = {
     help: "before the first retry; doubles each time (default 1s)",
   },
   key: { kind: "text", value: "KEY", help: "asking again with this key gives the same job back" },
-  "max-log": { kind: "size", value: "SIZE", help: "the most output that an attempt may write" },
+  "max-log": {
+    kind: "size",
+    value: "SIZE",
+    help: "the most output of an attempt, looked at 20 times a second",
+  },
   "when-log-full": {
     kind: "text",
     value: "WHAT",
