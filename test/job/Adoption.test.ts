@@ -314,18 +314,15 @@ describe("the queue of the runner", () => {
       yield* Effect.provide(
         Effect.gen(function* () {
           const runner = yield* Jobs.JobRunner
-          yield* Effect.repeat(
-            Effect.sync(() => fs.readdirSync(join(root, "jobs"))),
-            {
-              until: (folders) => folders.length === 1,
-              schedule: Schedule.spaced("10 millis"),
-            },
-          )
-          const { jobs } = yield* runner.list()
+          // The record goes after the folder.
+          const { jobs } = yield* Effect.repeat(Effect.delay(runner.list(), "10 millis"), {
+            until: (page) => page.jobs.length === 1,
+          })
           assert.deepStrictEqual(
             jobs.map(({ id }) => id),
             [ids[2]!],
           )
+          assert.deepStrictEqual(fs.readdirSync(join(root, "jobs")), [ids[2]!])
         }),
         layer(root, { keep: { count: 1 } }),
       )
