@@ -141,12 +141,13 @@ const time = async (run: () => Promise<unknown>) => {
   return performance.now() - begin
 }
 
-const opening = (root: string) => () =>
-  time(async () => {
-    const runtime = open(root)
-    await runtime.runPromise(JobStore)
-    void runtime.dispose()
-  })
+/** Whoever opens it next must find it closed. */
+const opening = (root: string) => async () => {
+  const runtime = open(root)
+  const took = await time(() => runtime.runPromise(JobStore))
+  await runtime.dispose()
+  return took
+}
 
 await paired({
   name: "open, 100,000 jobs / none",
