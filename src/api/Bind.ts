@@ -97,6 +97,11 @@ export const parse = (bind: string): Either.Either<Place, InvalidBind> => {
     : Either.right({ _tag: "Tcp", host: host.toLowerCase(), port })
 }
 
+const everywhere: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
+
+/** Whether it stands for all addresses of this machine. */
+export const isEverywhere = (place: Place): boolean => place._tag === "Tcp" && everywhere.has(place.host)
+
 /** The address as clients write it: `http://127.0.0.1:19263`, `unix:/path`. */
 export const format = (place: Place): string => {
   if (place._tag === "Unix") return `unix:${place.path}`

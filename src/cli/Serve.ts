@@ -5,6 +5,7 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
@@ -84,8 +85,8 @@ const aboutUnits = ({ plan: { graph }, source: { file } }: Units): string => {
 }
 
 const introduction = (settings: Settings, address: string): string => {
-  const { auth, bind = "", call, root, rootOption, units, version } = settings
-  const isEverywhere = /^(0\.0\.0\.0|\[::\]):/.test(bind)
+  const { auth, bind = Bind.defaultBind, call, root, rootOption, units, version } = settings
+  const isEverywhere = Option.exists(Either.getRight(Bind.parse(bind)), Bind.isEverywhere)
   const target = address.startsWith("unix:")
     ? `--unix-socket ${address.slice("unix:".length)} http://localhost`
     : address

@@ -29,17 +29,21 @@ const noAttributes = () => ({})
  * and a span for each call, whether anybody looks at them or not.
  */
 export const fn = (name: string): Effect.fn.Gen & Effect.fn.NonGen => {
-  type Body = (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown> | Generator<never, unknown, never>
+  type Args = ReadonlyArray<unknown>
+  type Body = (...args: Args) => Effect.Effect<unknown> | Generator<never, unknown, never>
+  type Step = (effect: Effect.Effect<unknown>, ...args: Args) => Effect.Effect<unknown>
   const traced =
-    (body: Body) =>
-    (...args: ReadonlyArray<unknown>) =>
-      withSpan(
-        Effect.suspend(() => {
-          const begun = body(...args)
-          return Effect.isEffect(begun) ? begun : Effect.gen(() => begun)
-        }),
+    (body: Body, ...steps: ReadonlyArray<Step>) =>
+    (...args: Args) => {
+      const begun = Effect.suspend(() => {
+        const made = body(...args)
+        return Effect.isEffect(made) ? made : Effect.gen(() => made)
+      })
+      return withSpan(
+        steps.reduce((effect, step) => step(effect, ...args), begun),
         name,
         noAttributes,
       )
+    }
   return traced as never
 }

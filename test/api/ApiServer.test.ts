@@ -123,6 +123,13 @@ describe("where it listens", () => {
     }),
   )
 
+  it("is known to stand for all addresses", () => {
+    const isEverywhere = (bind: string) => Either.map(Bind.parse(bind), Bind.isEverywhere)
+    for (const bind of ["0.0.0.0:1", "[::]:1"]) expect(isEverywhere(bind)).toEqual(Either.right(true))
+    for (const bind of ["127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/run/0.0.0.0:1"])
+      expect(isEverywhere(bind)).toEqual(Either.right(false))
+  })
+
   it.scopedLive("is a Layer too", () =>
     Effect.gen(function* () {
       const runner = yield* fake(yield* temporary)

@@ -5,6 +5,7 @@ import * as fs from "node:fs"
 import * as http from "node:http"
 import * as path from "node:path"
 import { createInterface } from "node:readline"
+import { setTimeout as delay } from "node:timers/promises"
 import type { Clock } from "./clock.js"
 import type { Place } from "./place.js"
 import { markVariable } from "./processes.js"
@@ -143,9 +144,17 @@ export class Daemon {
     })
   }
 
-  /** What its objects took when it was last made to collect its garbage, in megabytes. */
-  objectMegabytes(): number {
-    return Number(fs.readFileSync(path.join(this.place.desk, "objects"), "utf8")) / 1e6
+  /** Has it collect its garbage; resolves to what its objects take then, in megabytes, undefined when it does not say. */
+  async collect(): Promise<number | undefined> {
+    const { life } = this
+    const file = path.join(this.place.desk, "objects")
+    fs.rmSync(file, { force: true })
+    life?.child.kill("SIGUSR2")
+    for (const end = performance.now() + 10_000; performance.now() < end && this.life === life;) {
+      if (fs.existsSync(file)) return Number(fs.readFileSync(file, "utf8")) / 1e6
+      await delay(10)
+    }
+    return undefined
   }
 
   /** Closes its connections, so that none of them counts as the daemon's. Nothing may be on its way. */

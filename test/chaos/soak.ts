@@ -85,14 +85,13 @@ export const soak = async (settings: Settings, minutes: number): Promise<Soaked>
     const { life } = daemon
     if (life === undefined) return
     const megabytes = residentMegabytes(life.pid)
-    process.kill(life.pid, "SIGUSR2")
-    await sleep(500)
-    if (daemon.life !== life) return
+    const objects = await daemon.collect()
+    if (objects === undefined) return
     const one = {
       minutes: passed(),
       megabytes,
       collected: residentMegabytes(life.pid),
-      objects: daemon.objectMegabytes(),
+      objects,
       descriptors: descriptors(life.pid),
     }
     samples.push(one)

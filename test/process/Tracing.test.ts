@@ -34,6 +34,18 @@ describe("a function that is traced where somebody looks", () => {
     }),
   )
 
+  it.effect("goes through the steps that come after it, which are given the arguments too", () =>
+    Effect.gen(function* () {
+      const safe = Tracing.fn("safe")(
+        function* (value: number) {
+          return yield* half(value)
+        },
+        (effect, value) => Effect.orElseSucceed(effect, () => -value),
+      )
+      assert.deepStrictEqual(yield* Effect.all([safe(8), safe(3)]), [4, -3])
+    }),
+  )
+
   it.effect("is a span in an app with a tracer, and no parent for others in one without", () =>
     Effect.gen(function* () {
       const { names, tracer } = yield* noting

@@ -50,12 +50,12 @@ describe("doctor", () => {
     expect(out).toMatch(/^note {2}root: .* is not there yet/)
   })
 
-  it.effect("finds a disk that is full", () =>
+  it.effect("finds a disk that is full", (context) =>
     Effect.gen(function* () {
       const base = scratch()
       yield* Effect.addFinalizer(() => Effect.sync(() => base[Symbol.dispose]()))
       const disk = yield* smallDisk(base.directory)
-      if (disk === undefined) return
+      if (disk === undefined) return context.skip("no file system can be mounted here")
       const root = path.join(disk, "root")
       fs.mkdirSync(root, { mode: 0o700 })
       const look = Effect.promise(() => run(["doctor", "--root", root]))
