@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import { killPid } from "../process/killPid.js"
 import { jobScript } from "./jobs.js"
 import { isPidAlive, markVariable } from "./processes.js"
 import { programs } from "./units.js"
@@ -51,7 +52,7 @@ export const marked = (mark: string): ReadonlyArray<number> =>
 
 const kill = (pid: number): void => {
   try {
-    process.kill(pid, "SIGKILL")
+    killPid(pid, "SIGKILL")
   } catch {
     // It has ended meanwhile.
   }

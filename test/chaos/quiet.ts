@@ -1,4 +1,5 @@
 /** Quiet points: no more faults, everything settles, and then it is looked at closely. */
+import { killPid } from "../process/killPid.js"
 import { type UnitInfo, instancesOf } from "./checks.js"
 import { independent } from "./desires.js"
 import { floodBytes } from "./jobs.js"
@@ -200,7 +201,7 @@ const clearStrays = async (world: World): Promise<void> => {
         `${one.command} (${one.pid}) is left of job ${one.role.id}, which nobody touched`,
       )
     try {
-      process.kill(one.pid, "SIGKILL")
+      killPid(one.pid, "SIGKILL")
     } catch {
       // It has ended meanwhile.
     }
@@ -266,7 +267,7 @@ const measure = async (world: World): Promise<Measured | undefined> => {
   let least = Number.POSITIVE_INFINITY
   let fewest = Number.POSITIVE_INFINITY
   for (let round = 0; round < 5; round++) {
-    process.kill(life.pid, "SIGUSR2")
+    killPid(life.pid, "SIGUSR2")
     await sleep(200)
     least = Math.min(least, residentMegabytes(life.pid))
     fewest = Math.min(fewest, descriptors(life.pid))

@@ -1,4 +1,5 @@
 /** Deaths and blows from outside: of units, of jobs, of the daemon and what it has beside it. */
+import { killPid } from "../process/killPid.js"
 import type { Action } from "./plan.js"
 import { type Seen, isAlive } from "./processes.js"
 import { type World, sleep } from "./world.js"
@@ -7,7 +8,7 @@ type Of<Tag extends Action["_tag"]> = Extract<Action, { readonly _tag: Tag }>
 
 const signal = (pid: number, name: NodeJS.Signals): void => {
   try {
-    process.kill(pid, name)
+    killPid(pid, name)
   } catch {
     // It has ended meanwhile.
   }

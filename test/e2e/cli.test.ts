@@ -6,6 +6,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
+import { killPid } from "../process/killPid.js"
 
 const main = path.resolve(import.meta.dirname, "../../dist/main.js")
 
@@ -88,7 +89,7 @@ afterEach(async () => {
       if (ids.length > 0) await holdfast(root, "stop", "--grace", "0", ...ids)
       const { pid } = ownerOf(root) ?? {}
       if (pid !== undefined) {
-        process.kill(pid, "SIGTERM")
+        killPid(pid, "SIGTERM")
         // It takes its file away when it has ended.
         while (ownerOf(root) !== undefined) await new Promise((resolve) => setTimeout(resolve, 10))
       }
@@ -278,7 +279,7 @@ describe("serve", () => {
         })
       }
       expect(ownerOf(root)).toMatchObject({ pid })
-      process.kill(pid, "SIGTERM")
+      killPid(pid, "SIGTERM")
       expect((await ended)[0]).toBe(0)
     }
   })

@@ -8,6 +8,7 @@ import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
+import { killPid } from "../process/killPid.js"
 import { isAlive } from "../process/support.js"
 
 const main = path.resolve(import.meta.dirname, "../../dist/main.js")
@@ -52,6 +53,10 @@ export const eventually = async <A>(
     await delay(10)
   }
 }
+
+/** The lines of a file that somebody writes to; one that is not written to its end is none yet, as a file may be there and empty. */
+export const wholeLines = (file: string): ReadonlyArray<string> =>
+  fs.existsSync(file) ? fs.readFileSync(file, "utf8").split("\n").slice(0, -1) : []
 
 /** Resolves when a process has ended. */
 export const gone = (pid: number): Promise<true> =>
@@ -280,7 +285,7 @@ export const open = async () => {
       }
       await eventually("the end of the keeper and the jobs", () => marked(mark).length === 0)
     } finally {
-      for (const pid of marked(mark)) process.kill(pid, "SIGKILL")
+      for (const pid of marked(mark)) killPid(pid, "SIGKILL")
       await fs.promises.rm(base, { recursive: true, force: true, maxRetries: 10 })
     }
   }

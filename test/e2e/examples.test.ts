@@ -7,6 +7,7 @@ import * as path from "node:path"
 import { promisify } from "node:util"
 import { build } from "esbuild"
 import { afterAll, describe, expect, it } from "vitest"
+import { killPid } from "../process/killPid.js"
 import * as program from "./program.js"
 
 const root = path.resolve(import.meta.dirname, "../..")
@@ -45,7 +46,7 @@ describe("the examples", () => {
     const [, first, second] = /^(\d+) says hello\nhello again, says (\d+)\n$/.exec(said) ?? []
     expect(said).toMatch(/^\d+ says hello\nhello again, says \d+\n$/)
     expect(second).not.toBe(first)
-    for (const pid of [first, second]) expect(() => process.kill(Number(pid), 0)).toThrow("ESRCH")
+    for (const pid of [first, second]) expect(() => killPid(Number(pid), 0)).toThrow("ESRCH")
   })
 
   it("client.ts asks a daemon", async () => {

@@ -4,7 +4,7 @@ import * as path from "node:path"
 import { spawnSync } from "node:child_process"
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest"
 import { isAlive } from "../process/support.js"
-import { eventually, gone, open, python, type Site } from "./daemon.js"
+import { eventually, gone, open, python, type Site, wholeLines } from "./daemon.js"
 
 let shared: Site
 beforeAll(async () => {
@@ -459,7 +459,7 @@ describe("a daemon that is killed and started again", () => {
       { state: "exited", exit_code: 0 },
     ])
     const told = await eventually("the notifications", () => {
-      const lines = fs.existsSync(file) ? fs.readFileSync(file, "utf8").trim().split("\n") : []
+      const lines = wholeLines(file)
       return lines.length >= 3 && lines.map((line) => JSON.parse(line))
     })
     expect(told.map(({ job_id }) => job_id).sort()).toEqual([...ids].sort())
@@ -482,7 +482,7 @@ describe("notifications, retries and order", () => {
     })
     expect(await end(id)).toMatchObject({ exit_code: 2 })
     const lines = await eventually("both lines", () => {
-      const lines = fs.existsSync(file) ? fs.readFileSync(file, "utf8").trim().split("\n") : []
+      const lines = wholeLines(file)
       return lines.length === 2 && lines.map((line) => JSON.parse(line))
     })
     expect(lines.sort((a, b) => a.type.localeCompare(b.type))).toMatchObject([

@@ -11,6 +11,7 @@ import { common } from "../../src/cli/Syntax.js"
 import type { Options } from "../../src/cli/Syntax.js"
 import * as Config from "../../src/config/Config.js"
 import * as Check from "../../src/probe/Check.js"
+import { killPid } from "../process/killPid.js"
 import { eventually, gone } from "./daemon.js"
 import { place } from "./program.js"
 import { anchors, blocks, foreground, links, page, pages, root, spans, terminal } from "./readme.js"
@@ -123,7 +124,7 @@ describe("the README", () => {
     })
     const [, pid] = /^pid (\d+) says hello$/m.exec(stdout) ?? []
     expect(stdout).toMatch(/^pid \d+ says hello$/m)
-    expect(() => process.kill(Number(pid), 0)).toThrow("ESRCH")
+    expect(() => killPid(Number(pid), 0)).toThrow("ESRCH")
   })
 
   it("shows a configuration of ten lines that can be used", () => {

@@ -1,6 +1,7 @@
 /** The pages of the documentation in pieces, and the terminals of somebody who reads them. */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { killPid } from "../process/killPid.js"
 import type { Place } from "./program.js"
 
 /** The directory of the package. */
@@ -64,7 +65,7 @@ export const foreground = (here: Place, script: string) => {
   // Like the shell of a terminal, this one goes on when what it runs is interrupted, and ends with its code.
   const lines = `trap : INT\n${settings(here)}${script}`
   const started = here.start([], { command: ["setsid", "sh", "-c", lines] })
-  return { ...started, interrupt: () => void process.kill(-started.pid, "SIGINT") }
+  return { ...started, interrupt: () => void killPid(-started.pid, "SIGINT") }
 }
 
 /** A terminal in which one block is run after the other. */

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Config from "../../src/config/Config.js"
 import { ProcessSpawner } from "../../src/process/ProcessSpawner.js"
 import * as Supervisor from "../../src/unit/Supervisor.js"
+import { killPid } from "../process/killPid.js"
 import { eventually, isAlive, marked } from "../process/support.js"
 import { comesTo, ground } from "../unit/support.js"
 
@@ -161,7 +162,7 @@ describe.skipIf(missing.length > 0)(
               expect((yield* status("nginx")).pid).toBe(nginx.pid)
 
               // Hung: replaced by the liveness probe.
-              process.kill(files.pid!, "SIGSTOP")
+              killPid(files.pid!, "SIGSTOP")
               yield* comesTo(supervisor, "files", "stopping")
               const replaced = yield* supervisor.awaitReady("files")
               expect(replaced.pid).not.toBe(files.pid)

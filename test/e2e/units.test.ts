@@ -2,6 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
+import { killPid } from "../process/killPid.js"
 import { isAlive } from "../process/support.js"
 import { eventually, gone, python } from "./daemon.js"
 import type { Place } from "./program.js"
@@ -62,7 +63,7 @@ describe("serve -f", () => {
     )
     const [db, web] = [await pidOf(here, "db"), await pidOf(here, "web")]
     await until(here, "all", "ready")
-    process.kill(web, "SIGKILL")
+    killPid(web, "SIGKILL")
     await eventually("another web", async () => (await pidOf(here, "web")) !== web)
     const again = await pidOf(here, "web")
     daemon.signal("SIGINT")

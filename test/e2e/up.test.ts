@@ -2,8 +2,9 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
+import { killPid } from "../process/killPid.js"
 import { isAlive } from "../process/support.js"
-import { eventually, gone, python } from "./daemon.js"
+import { eventually, gone, python, wholeLines } from "./daemon.js"
 import type { Place, Started } from "./program.js"
 import { main, place } from "./program.js"
 
@@ -105,7 +106,7 @@ describe("up", () => {
     await up.err(/^all +\. ready$/m)
     const first = await pidOf(up, "db")
     const at = up.said.err.length
-    process.kill(first, "SIGKILL")
+    killPid(first, "SIGKILL")
     await up.err(
       /^db +\. down after \S+: it ended with signal SIGKILL; starts again at once \(failure 1\)$/m,
       at,
@@ -205,10 +206,10 @@ describe("up", () => {
         .map(Number)
         .find((child) => fs.readFileSync(`/proc/${child}/cmdline`, "utf8").includes("holdfast-guardian"))
       // It is replaced when it ends, so both have to go at once.
-      process.kill(guardian!, "SIGSTOP")
+      killPid(guardian!, "SIGSTOP")
       up.signal("SIGKILL")
       await up.done
-      process.kill(guardian!, "SIGKILL")
+      killPid(guardian!, "SIGKILL")
       expect(isAlive(pid)).toBe(true)
       const found = await here.run("doctor")
       expect(found.code).toBe(1)
@@ -363,8 +364,7 @@ setInterval(() => {
     return { here, file }
   }
 
-  const pidsIn = (file: string): ReadonlyArray<number> =>
-    fs.existsSync(file) ? fs.readFileSync(file, "utf8").trim().split("\n").map(Number) : []
+  const pidsIn = (file: string): ReadonlyArray<number> => wholeLines(file).map(Number)
 
   /** Kills the unit, and waits for the next one. */
   const killed = async (file: string, times: number): Promise<void> => {
@@ -373,7 +373,7 @@ setInterval(() => {
         const found = pidsIn(file)
         return found.length === count && found
       })
-      process.kill(pids.at(-1)!, "SIGKILL")
+      killPid(pids.at(-1)!, "SIGKILL")
     }
     await eventually("the last start", () => pidsIn(file).length === times + 1)
     await eventually("much output", () => fs.existsSync(`${file}.enough`))
@@ -388,7 +388,7 @@ setInterval(() => {
     const isOurs = (pid: number) =>
       fs.readFileSync(`/proc/${pid}/cmdline`, "utf8") === [process.execPath, main, "up", ""].join("\0")
     const pid = await eventually("the program", () => here.marked().find(isOurs))
-    process.kill(pid, "SIGTERM")
+    killPid(pid, "SIGTERM")
     expect((await shell.done).err).toMatch(/All units have stopped\.\n$/)
   })
 
@@ -444,7 +444,7 @@ print("ended", os.waitstatus_to_exitcode(status), flush=True)
     const terminal = here.start(["up"], { command: [python!, "-c", script, process.execPath, main] })
     const [, pid] = await terminal.out(/^(\d+)\n/)
     await killed(file, 3)
-    process.kill(Number(pid), "SIGINT")
+    killPid(Number(pid), "SIGINT")
     await terminal.out(/ended 0\n/)
     await terminal.done
   })

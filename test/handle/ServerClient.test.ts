@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Server from "../../src/handle/Server.js"
 import { httpServer } from "../probe/support.js"
+import { killPid } from "../process/killPid.js"
 import { failsWith, live, managed, ok, processes, program, quiet, starts } from "./server-support.js"
 
 interface Answer {
@@ -42,7 +43,7 @@ describe("an HttpClient that is pointed at a managed server", () => {
         assert.strictEqual(first.path, "/one?x=1")
         assert.strictEqual((yield* json(client.get("/two", { urlParams: { y: 2 } }))).path, "/two?y=2")
         assert.strictEqual(yield* starts, 1)
-        process.kill(first.pid, "SIGKILL")
+        killPid(first.pid, "SIGKILL")
         const second = yield* json(client.get("/three"))
         assert.strictEqual(second.path, "/three")
         assert.notStrictEqual(second.pid, first.pid)
@@ -145,7 +146,7 @@ describe("a server as a service", () => {
         const search = yield* Search
         return (yield* search.handle.acquire).pid!
       }).pipe(Effect.provide(Server.layerManaged(Search, { name: "search", command: ok })))
-      assert.throws(() => process.kill(pid, 0))
+      assert.throws(() => killPid(pid, 0))
     }).pipe(Effect.provide(quiet)),
   )
 

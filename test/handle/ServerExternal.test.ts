@@ -9,6 +9,7 @@ import { AddressResolver } from "../../src/probe/AddressResolver.js"
 import * as Prober from "../../src/probe/Prober.js"
 import { freePort, httpServer, httpsServer, silent, tcpServer } from "../probe/support.js"
 import { spawnServer } from "../probe/servers.js"
+import { killPid } from "../process/killPid.js"
 import { isAlive } from "../process/support.js"
 import { failsWith, fetchJson, live, managed, processes, starts, until } from "./server-support.js"
 
@@ -278,7 +279,7 @@ describe("a foreign server that may be adopted", () => {
       const port = yield* freePort
       const server = yield* managed({ ...adopting, port, restart: "on-failure" })
       const one = yield* server.handle.acquire
-      process.kill(one.pid!, "SIGKILL")
+      killPid(one.pid!, "SIGKILL")
       yield* until(server.status, ({ pid, state }) => state === "Ready" && pid !== one.pid)
       const two = yield* server.handle.acquire
       assert.deepStrictEqual([two.mode, two.ownership], ["managed", "launched"])

@@ -10,6 +10,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type * as Server from "../../src/handle/Server.js"
+import { killPid } from "../process/killPid.js"
 import { eventually, isAlive } from "../process/support.js"
 import {
   failsWith,
@@ -24,7 +25,7 @@ import {
   until,
 } from "./server-support.js"
 
-const kill = (pid: number | undefined, name: NodeJS.Signals) => Effect.sync(() => process.kill(pid!, name))
+const kill = (pid: number | undefined, name: NodeJS.Signals) => Effect.sync(() => killPid(pid!, name))
 
 /** Comes to a state of the handle; to be made before what brings it there. */
 const states = (server: Server.Server) => {

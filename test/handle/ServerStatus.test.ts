@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type * as Server from "../../src/handle/Server.js"
+import { killPid } from "../process/killPid.js"
 import { eventually, isAlive } from "../process/support.js"
 import { failsWith, live, managed, ok, processes, program, signal, starts, until } from "./server-support.js"
 
@@ -107,7 +108,7 @@ describe("the status of a managed server", () => {
         const down = signal<Server.ServerDown>()
         const server = yield* managed({ command: fragile, version }, { onDown: down.tell })
         const { baseUrl, launchedAt, launcher, pid } = yield* server.start
-        if (how === "SIGKILL") process.kill(pid!, how)
+        if (how === "SIGKILL") killPid(pid!, how)
         else yield* ask(baseUrl!, how)
         yield* down.first
         const exited = {

@@ -10,6 +10,7 @@ import type { JobId } from "../../src/job/JobId.js"
 import { lastAttempt } from "../../src/job/JobRecord.js"
 import * as Jobs from "../../src/job/JobRunner.js"
 import type { JobRunner } from "../../src/job/JobRunner.js"
+import { killPid } from "../process/killPid.js"
 import { layer, makeRoot, withRunner } from "./runner-support.js"
 
 type Runner = JobRunner["Type"]
@@ -126,7 +127,7 @@ describe("adoption", () => {
       yield* withRunner(root, (runner) =>
         Effect.gen(function* () {
           const id = yield* begin(runner, `echo before; while [ ! -e ${root}/go ]; do sleep 0.02; done`)
-          process.kill(yield* keeperPid(runner, id), "SIGKILL")
+          killPid(yield* keeperPid(runner, id), "SIGKILL")
           assert.strictEqual((yield* runner.get(id)).state._tag, "running")
           fs.writeFileSync(join(root, "go"), "")
           const { record } = yield* runner.wait(id)
@@ -147,7 +148,7 @@ describe("adoption", () => {
       yield* withRunner(root, (runner) =>
         Effect.gen(function* () {
           const id = yield* begin(runner, "sleep 105")
-          process.kill(yield* keeperPid(runner, id), "SIGKILL")
+          killPid(yield* keeperPid(runner, id), "SIGKILL")
           const { record } = yield* runner.kill(id)
           assert.strictEqual(record.state._tag, "lost")
         }),

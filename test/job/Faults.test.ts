@@ -12,6 +12,7 @@ import { lastAttempt } from "../../src/job/JobRecord.js"
 import * as Notifier from "../../src/job/Notifier.js"
 import * as SqliteJobStore from "../../src/job/SqliteJobStore.js"
 import * as ProcessSpawner from "../../src/process/ProcessSpawner.js"
+import { isAlive } from "../process/support.js"
 import { fill } from "./full-disk.js"
 import { makeRoot, runShell, smallDisk, withRunner } from "./runner-support.js"
 
@@ -28,15 +29,6 @@ const begin = (runner: Jobs.JobRunner["Type"], script: string, options: object =
     yield* runner.wait(record.id, { for: { pattern: "begun" } })
     return yield* polled(runner.get(record.id), (record) => lastAttempt(record)?.process !== undefined)
   })
-
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
 
 describe("the runner", () => {
   it.scopedLive("stops jobs and keeps to timeouts though the disk is full", (context) =>

@@ -18,6 +18,7 @@ import type { Followed, FollowOptions } from "../../src/job/JobRunnerService.js"
 import type * as JobSpec from "../../src/job/JobSpec.js"
 import { JobNotFound } from "../../src/job/StoreError.js"
 import { descriptorsIn, spyWatcher, until, watchedBy } from "../output/support.js"
+import { killPid } from "../process/killPid.js"
 import { spec, started, temporary } from "./support.js"
 
 /** One job without anybody who runs it. */
@@ -299,7 +300,7 @@ describe("follow", () => {
         stdio: ["ignore", stdout, stderr],
         detached: true,
       })
-      yield* Effect.addFinalizer(() => Effect.sync(() => process.kill(-child.pid!, "SIGKILL")))
+      yield* Effect.addFinalizer(() => Effect.sync(() => killPid(-child.pid!, "SIGKILL")))
       fs.closeSync(stdout)
       fs.closeSync(stderr)
       yield* Effect.async<void>((resume) => void child.on("exit", () => resume(Effect.void)))

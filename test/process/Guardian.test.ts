@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Guardian from "../../src/process/Guardian.js"
 import * as ProcessSpawner from "../../src/process/ProcessSpawner.js"
+import { killPid } from "./killPid.js"
 import { distProgram } from "./program.js"
 import { eventually, isAlive, pidsOf, spawnTalking } from "./support.js"
 
@@ -60,7 +61,7 @@ describe("sudden death", () => {
 
         // Not `doomed.stop`, which would look for the descendants itself.
         const killedAt = performance.now()
-        process.kill(doomed.pid, "SIGKILL")
+        killPid(doomed.pid, "SIGKILL")
         yield* eventually("all of them are dead", () => !pids.some(isAlive))
         const elapsed = performance.now() - killedAt
         assert.isBelow(elapsed, 1_000)
@@ -111,7 +112,7 @@ describe("sudden death", () => {
           `),
         })
         const pids = pidsOf(yield* doomed.line("pids"))
-        process.kill(doomed.pid, "SIGKILL")
+        killPid(doomed.pid, "SIGKILL")
         yield* eventually("it is dead", () => !pids.some(isAlive))
       }).pipe(provide),
     )
@@ -164,7 +165,7 @@ describe("the guardian", () => {
       })
       if (process.platform !== "linux") return
       const [child, guardian] = pidsOf(yield* doomed.line("pids"))
-      process.kill(doomed.pid, "SIGKILL")
+      killPid(doomed.pid, "SIGKILL")
       yield* eventually("the child is dead", () => !isAlive(child!))
       yield* eventually("the guardian has ended", () => !isAlive(guardian!))
     }).pipe(provide),
@@ -193,7 +194,7 @@ describe("the guardian", () => {
       )
       yield* guardian.ensure
       const pid = guardian.pid()!
-      process.kill(pid, "SIGSTOP")
+      killPid(pid, "SIGSTOP")
       yield* Scope.close(scope, Exit.void)
       assert.isFalse(isAlive(pid))
       assert.isTrue(Exit.isInterrupted(yield* Effect.exit(guardian.ensure)))
@@ -215,7 +216,7 @@ describe("the guardian", () => {
         env: { PATH: `${directory}:${process.env.PATH}` },
       })
       const pids = pidsOf(yield* doomed.line("pids"))
-      process.kill(doomed.pid, "SIGKILL")
+      killPid(doomed.pid, "SIGKILL")
       yield* eventually("the escapee is dead", () => !pids.some(isAlive))
     }).pipe(provide),
   )
@@ -228,7 +229,7 @@ describe("the guardian", () => {
     const [text] = yield* Effect.promise(() => once(leader.stdout, "data"))
     yield* Effect.promise(() => once(leader, "exit"))
     const pid = Number(String(text))
-    yield* Effect.addFinalizer(() => Effect.sync(() => isAlive(pid) && process.kill(pid, "SIGKILL")))
+    yield* Effect.addFinalizer(() => Effect.sync(() => isAlive(pid) && killPid(pid, "SIGKILL")))
     return { group: leader.pid!, pid }
   })
 
@@ -257,7 +258,7 @@ describe("the guardian", () => {
         `),
       })
       const [guardian] = pidsOf(yield* doomed.line("guardian"))
-      process.kill(doomed.pid, "SIGKILL")
+      killPid(doomed.pid, "SIGKILL")
       yield* eventually("the guardian has done its work", () => !isAlive(guardian!))
       assert.isFalse(isAlive(ours.pid!), "a group whose leader lives")
       assert.isFalse(isAlive(orphan.pid), "one whose leader is gone")

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as ExitStatus from "../../src/process/ExitStatus.js"
 import * as ProcessSpawner from "../../src/process/ProcessSpawner.js"
+import { killPid } from "./killPid.js"
 import { eventually, isAlive, marked, node, pidsOf, sh, spawnTalking } from "./support.js"
 
 /** Runs a script to its end. */
@@ -217,7 +218,7 @@ describe("stop", () => {
         `),
       })
       const [escapee] = pidsOf(yield* process.line("pid"))
-      globalThis.process.kill(escapee!, "SIGSTOP")
+      killPid(escapee!, "SIGSTOP")
       const report = yield* process.stop()
       assert.isFalse(report.escalated)
       assert.include(process.output.tail(), "told")

@@ -10,11 +10,13 @@ import type * as ProcessSpec from "../../src/process/ProcessSpec.js"
 import * as ProcessOutput from "../../src/process/ProcessOutput.js"
 import { ProcessSpawner } from "../../src/process/ProcessSpawner.js"
 import type { SpawnError } from "../../src/process/SpawnError.js"
+import { killPid, mustBePid } from "./killPid.js"
 
 /** Whether a process is there and not a zombie. */
 export const isAlive = (pid: number): boolean => {
+  mustBePid(pid)
   try {
-    process.kill(pid, 0)
+    killPid(pid, 0)
   } catch {
     return false
   }

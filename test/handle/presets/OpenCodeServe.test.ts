@@ -16,6 +16,7 @@ import * as Schedule from "effect/Schedule"
 import * as OpenCode from "../../../src/handle/presets/OpenCode.js"
 import * as OpenHands from "../../../src/handle/presets/OpenHands.js"
 import * as Server from "../../../src/handle/Server.js"
+import { killPid } from "../../process/killPid.js"
 import { isAlive } from "../../process/support.js"
 import { install, installed, version } from "./install-opencode.mjs"
 import { get, members, nextChange, nobody, silently } from "./support.js"
@@ -187,7 +188,7 @@ suite(title, () => {
         Effect.gen(function* () {
           const { handle } = yield* OpenCode.OpenCode
           const first = yield* handle.acquire
-          process.kill(first.pid!, "SIGKILL")
+          killPid(first.pid!, "SIGKILL")
           const [one, two] = yield* Effect.all([handle.acquire, handle.acquire], { concurrency: "unbounded" })
           expect(one).toBe(two)
           expect(one.pid).not.toBe(first.pid)
@@ -223,7 +224,7 @@ suite(title, () => {
         )
         const first = yield* opencode.handle.acquire
         const stale = yield* nextChange(opencode.handle, "Stale")
-        process.kill(first.pid!, "SIGSTOP")
+        killPid(first.pid!, "SIGSTOP")
         expect((yield* stale).reason).toMatch(/timed out after 5s|not over within 5s/)
         const second = yield* opencode.handle.acquire
         expect(second.pid).not.toBe(first.pid)

@@ -14,6 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as OpenHands from "../../../src/handle/presets/OpenHands.js"
+import { killPid } from "../../process/killPid.js"
 import { eventually, isAlive } from "../../process/support.js"
 import { members, nextChange, nobody, silently } from "./support.js"
 import { type Files, make, tooling } from "./tool-directory.js"
@@ -135,12 +136,12 @@ suite(
           const openhands = yield* managed(yield* make(files()))
           const first = yield* openhands.handle.acquire
           const { pid } = yield* told(first.baseUrl)
-          process.kill(pid, "SIGKILL")
+          killPid(pid, "SIGKILL")
           yield* eventually("the launcher has ended", () => !isAlive(first.pid!))
           const second = yield* openhands.handle.acquire
           expect(second.pid).not.toBe(first.pid)
           const orphan = (yield* told(second.baseUrl)).pid
-          process.kill(second.pid!, "SIGKILL")
+          killPid(second.pid!, "SIGKILL")
           yield* eventually("the launcher has ended", () => !isAlive(second.pid!))
           // The server that the launcher leaves must not live on beside the next one.
           const third = yield* openhands.handle.acquire
@@ -162,7 +163,7 @@ suite(
           const first = yield* openhands.handle.acquire
           const { pid } = yield* told(first.baseUrl)
           const stale = yield* nextChange(openhands.handle, "Stale")
-          process.kill(pid, "SIGSTOP")
+          killPid(pid, "SIGSTOP")
           expect((yield* stale).reason).toMatch(/\b5 ?s\b/)
           const second = yield* openhands.handle.acquire
           expect(second.pid).not.toBe(first.pid)

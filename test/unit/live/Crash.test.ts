@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Plan from "../../../src/unit/Plan.js"
 import { serving } from "../../probe/servers.js"
+import { killPid } from "../../process/killPid.js"
 import { isAlive, node, sh } from "../../process/support.js"
 import { comesTo, line, ours, says, supervised, until } from "../support.js"
 
@@ -24,7 +25,7 @@ describe("kill -9", () => {
         Effect.gen(function* () {
           let pid = (yield* supervisor.start(["a"]))[0]?.pid
           for (let round = 2; round <= 20; round++) {
-            process.kill(pid!, "SIGKILL")
+            killPid(pid!, "SIGKILL")
             const status = yield* until(
               supervisor,
               "a",
@@ -56,7 +57,7 @@ describe("kill -9", () => {
           Effect.gen(function* () {
             yield* supervisor.start(["bound", "free"])
             const [db, bound, free] = yield* Effect.forEach(["db", "bound", "free"], supervisor.status)
-            process.kill(db!.pid!, "SIGKILL")
+            killPid(db!.pid!, "SIGKILL")
             yield* until(
               supervisor,
               "bound",
@@ -82,7 +83,7 @@ describe("kill -9", () => {
       (supervisor) =>
         Effect.gen(function* () {
           yield* supervisor.start(["a"])
-          process.kill(Number(yield* line(supervisor, "a", "child ")), "SIGKILL")
+          killPid(Number(yield* line(supervisor, "a", "child ")), "SIGKILL")
           yield* line(supervisor, "a", "went on")
           assert.strictEqual((yield* supervisor.status("a")).generation, 1)
         }),
@@ -168,7 +169,7 @@ describe("a process that hangs", () => {
     supervised({ units: { a: server } }, (supervisor) =>
       Effect.gen(function* () {
         const [first] = yield* supervisor.start(["a"])
-        process.kill(first!.pid!, "SIGSTOP")
+        killPid(first!.pid!, "SIGSTOP")
         const next = yield* until(
           supervisor,
           "a",

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Plan from "../../../src/unit/Plan.js"
 import { serving } from "../../probe/servers.js"
 import { freePort } from "../../probe/support.js"
+import { killPid } from "../../process/killPid.js"
 import { eventually, isAlive, node, pidsOf, sh } from "../../process/support.js"
 import { fileOf, firstLine, makeRoot, spawnStray } from "../port/support.js"
 import { line, ours, supervised, supervisedAndLogged } from "../support.js"
@@ -57,10 +58,10 @@ const daemon = (plan: Plan.Input, root: string) =>
 /** Ends both at once, so that neither can do anything about the other's end. */
 const killBoth = ({ guardian, pid }: { readonly guardian: number; readonly pid: number }) =>
   Effect.gen(function* () {
-    process.kill(pid, "SIGSTOP")
-    process.kill(guardian, "SIGKILL")
+    killPid(pid, "SIGSTOP")
+    killPid(guardian, "SIGKILL")
     yield* eventually("the guardian is dead", () => !isAlive(guardian))
-    process.kill(pid, "SIGKILL")
+    killPid(pid, "SIGKILL")
     yield* eventually("the daemon is dead", () => !isAlive(pid))
   })
 
@@ -174,7 +175,7 @@ describe("a program that is killed together with its guardian", () => {
       }
       const first = yield* daemon(plan, root)
       const [web] = first.units
-      yield* Effect.addFinalizer(() => Effect.sync(() => isAlive(web!) && process.kill(web!, "SIGKILL")))
+      yield* Effect.addFinalizer(() => Effect.sync(() => isAlive(web!) && killPid(web!, "SIGKILL")))
       yield* killBoth(first)
       const [error, said] = yield* supervisedAndLogged(plan, ({ start }) => Effect.flip(start([])), { root })
       assert.include(error.message, `(pid ${web})`)
@@ -192,7 +193,7 @@ describe("a program that is killed together with its guardian", () => {
       const stranger = yield* spawnStray("sleep", ["300"])
       const file = fileOf(root, "web")
       const record = JSON.parse(fs.readFileSync(file, "utf8"))
-      process.kill(first.units[0]!, "SIGKILL")
+      killPid(first.units[0]!, "SIGKILL")
       yield* eventually("it is dead", () => !isAlive(first.units[0]!))
       fs.writeFileSync(file, JSON.stringify({ ...record, process: { ...record.process, pid: stranger.pid } }))
       yield* supervised(plan, ({ start }) => start([]), { root })
@@ -209,7 +210,7 @@ describe("a program that is killed alone", () => {
       const plan: Plan.Input = { units: { web: journaled(journal, yield* freePort) } }
       const first = yield* daemon(plan, root)
       const killedAt = performance.now()
-      process.kill(first.pid, "SIGKILL")
+      killPid(first.pid, "SIGKILL")
       yield* eventually("its unit is dead", () => !first.units.some(isAlive))
       assert.isBelow(performance.now() - killedAt, 1_000)
       yield* supervised(plan, ({ start }) => start([]), { root })

@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Plan from "../../../src/unit/Plan.js"
 import { serving } from "../../probe/servers.js"
 import { freePort, httpServer } from "../../probe/support.js"
+import { killPid } from "../../process/killPid.js"
 import { eventually, isAlive, node, sh } from "../../process/support.js"
 import { firstLine, spawnStray } from "../port/support.js"
 import { line, ours, says, supervised, until } from "../support.js"
@@ -124,7 +125,7 @@ describe("somebody else's server at the port of a unit", () => {
         (supervisor) =>
           Effect.gen(function* () {
             yield* supervisor.start(["a"])
-            process.kill(pid, "SIGKILL")
+            killPid(pid, "SIGKILL")
             const status = yield* until(
               supervisor,
               "a",
@@ -218,7 +219,7 @@ describe("port: auto", () => {
           assert.strictEqual(one!.url, `http://127.0.0.1:${one!.port}`)
           assert.strictEqual(yield* get(one!.port!), "one")
           // It stays the same over its lives, so that those who were told it find it again.
-          process.kill(one!.pid!, "SIGKILL")
+          killPid(one!.pid!, "SIGKILL")
           const again = yield* until(
             supervisor,
             "one",

@@ -15,6 +15,7 @@ import { type Named, ProcessTable, TableUnreadable } from "../../../src/process/
 import * as KillOthers from "../../../src/unit/port/KillOthers.js"
 import { serving } from "../../probe/servers.js"
 import { silent, tcpServer } from "../../probe/support.js"
+import { killPid } from "../../process/killPid.js"
 import { isAlive, pidsOf, spawnTalking } from "../../process/support.js"
 import {
   endLater,
@@ -199,7 +200,7 @@ describe("killOthers", () => {
         0,
         `process.on("SIGTERM", () => setTimeout(() => { require("fs").writeFileSync(${JSON.stringify(saved)}, ""); process.exit(0) }, 100))`,
       )
-      process.kill(careful.pid, "SIGSTOP")
+      killPid(careful.pid, "SIGSTOP")
       const stubborn = yield* server(0, `process.on("SIGTERM", () => {})`)
       const [elapsed, [first]] = yield* Effect.timed(kill({ ports: [careful.port] }))
       assert.strictEqual(first.killed.length, 1)
@@ -357,6 +358,7 @@ describe("killOthers", () => {
       const name = uniqueName()
       const foreign = yield* sleeper(name)
       const mine = yield* sleeper(name)
+      // eslint-disable-next-line no-restricted-properties
       const real = process.kill.bind(process)
       const spy = vi.spyOn(process, "kill").mockImplementation((pid, signal) => {
         if (pid === foreign.pid) throw Object.assign(new Error("kill EPERM"), { code: "EPERM" })

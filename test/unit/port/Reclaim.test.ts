@@ -16,6 +16,7 @@ import * as InstanceRecords from "../../../src/unit/port/InstanceRecords.js"
 import * as Reclaim from "../../../src/unit/port/Reclaim.js"
 import { serving } from "../../probe/servers.js"
 import { silent, tcpServer } from "../../probe/support.js"
+import { killPid } from "../../process/killPid.js"
 import { distProgram } from "../../process/program.js"
 import { eventually, isAlive, pidsOf, spawnTalking } from "../../process/support.js"
 import {
@@ -80,8 +81,8 @@ describe("what a crash has left", () => {
         ({ command, parentPid }) => parentPid === doomed.pid && command.endsWith("holdfast-guardian"),
       )
       // Stopped, it can start no other guardian.
-      process.kill(doomed.pid, "SIGSTOP")
-      process.kill(guardian!.pid, "SIGKILL")
+      killPid(doomed.pid, "SIGSTOP")
+      killPid(guardian!.pid, "SIGKILL")
       const program = doomed.identity
       const about = { owner: said.owner, mark: said.mark, program, stop: quick }
       leaveRecord(root, "web", leader, { ...about, command: `/bin/sh -c ${tree}` })
@@ -93,7 +94,7 @@ describe("what a crash has left", () => {
         { unit: "web", why: `the program that started it (pid ${program.pid}) is still running` },
       ])
 
-      process.kill(doomed.pid, "SIGKILL")
+      killPid(doomed.pid, "SIGKILL")
       yield* doomed.exit
       for (const pid of [leader.pid, ...escaped]) assert.isTrue(isAlive(pid))
       const [report, lines] = yield* logged(reclaim.all(recorded))

@@ -14,6 +14,7 @@ import { PortHolders } from "../../../src/probe/PortHolder.js"
 import { ProcessIdentity } from "../../../src/process/ProcessIdentity.js"
 import { ProcessTable, type TableUnreadable } from "../../../src/process/ProcessTable.js"
 import { InstanceRecord } from "../../../src/unit/port/InstanceRecords.js"
+import { killPid } from "../../process/killPid.js"
 import { isAlive } from "../../process/support.js"
 
 /** A directory that goes with the scope. */
@@ -102,7 +103,7 @@ export const spawnStray = (
 /** Kills a group that this test made, if there is anything left of it. */
 export const endGroup = (pid: number): void => {
   try {
-    process.kill(-pid, "SIGKILL")
+    killPid(-pid, "SIGKILL")
   } catch {
     // It is empty.
   }
@@ -110,7 +111,7 @@ export const endGroup = (pid: number): void => {
 
 /** Kills one process that this test made, when the scope closes. */
 export const endLater = (pid: number): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.addFinalizer(() => Effect.sync(() => isAlive(pid) && process.kill(pid, "SIGKILL")))
+  Effect.addFinalizer(() => Effect.sync(() => isAlive(pid) && killPid(pid, "SIGKILL")))
 
 /** The environment of a descendant of a program that is gone. */
 export const markedBy = (mark = `${oldOwner}.0`, owner = oldOwner) => ({
