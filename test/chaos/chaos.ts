@@ -26,6 +26,8 @@ export interface Settings {
   /** Default: all that can be had here. */
   readonly faults?: ReadonlyArray<Plan.FaultName> | undefined
   readonly quietEvery?: number | undefined
+  /** How long an answer about the state may take. Default: 100. */
+  readonly stateMillis?: number | undefined
   /** Leave the place as it is at the end. */
   readonly keep?: boolean | undefined
   /** A directory to use, and a mark, so that whoever gave them can clear up after a crash of this program. */
@@ -115,7 +117,7 @@ export const run = async (settings: Settings): Promise<Outcome> => {
   const { close, faults, world } = open(settings)
   const { daemon, log, model, place, shortages, verdicts, watch } = world
   const steps = Plan.make({ ...settings, faults, quietEvery: settings.quietEvery ?? 250 })
-  const latencies = new Latencies(world)
+  const latencies = new Latencies(world, settings.stateMillis)
   const checks = new Checks(world, latencies)
   const drawn = new Map<Plan.FaultName, { times: number; idle: number }>()
   const actions = new Map<string, number>()

@@ -6,16 +6,17 @@ import { type World, isSame } from "./world.js"
 export const stateCommands = ["GET /units", "GET /status/ID", "GET /health"] as const
 export type StateCommand = (typeof stateCommands)[number]
 
-/** How long an answer may take, in milliseconds. */
-export const mark = 100
-
 /** Asks about the state, on a connection of its own that stays open, one question at a time. */
 export class Latencies {
   readonly measured = new Map<StateCommand, Array<number>>(stateCommands.map((name) => [name, []]))
   /** Answers over the mark whose repetition was not. */
   outliers = 0
 
-  constructor(private readonly world: World) {}
+  constructor(
+    private readonly world: World,
+    /** How long an answer may take, in milliseconds. */
+    readonly mark = 100,
+  ) {}
 
   private once(command: StateCommand, id: string): Promise<Answer> {
     const target = command.slice("GET ".length).replace("ID", id)
@@ -31,7 +32,7 @@ export class Latencies {
     const first = await this.once(command, id)
     if (!this.counts(life, first, wasShort)) return first
     this.measured.get(command)!.push(first.millis)
-    if (first.millis <= mark) {
+    if (first.millis <= this.mark) {
       verdicts.check("latency")
       return first
     }
@@ -40,7 +41,7 @@ export class Latencies {
     this.measured.get(command)!.push(second.millis)
     const holds = verdicts.expect(
       "latency",
-      second.millis <= mark,
+      second.millis <= this.mark,
       () =>
         `${command} took ${Math.round(first.millis)} ms, and ${Math.round(second.millis)} ms at the second asking`,
     )

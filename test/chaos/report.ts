@@ -2,7 +2,7 @@
 import { percentile } from "../../bench/harness.js"
 import type { Outcome } from "./chaos.js"
 import { missing } from "./faults.js"
-import { type Latencies, mark } from "./latency.js"
+import type { Latencies } from "./latency.js"
 import { faultNames } from "./plan.js"
 import { type Invariant, invariants } from "./verdicts.js"
 
@@ -13,7 +13,7 @@ const row = (...cells: ReadonlyArray<string | number>): string =>
     .trimEnd()
 
 /** How long commands about the state took, as lines. */
-export const latencyLines = ({ measured, outliers }: Latencies): ReadonlyArray<string> => {
+export const latencyLines = ({ mark, measured, outliers }: Latencies): ReadonlyArray<string> => {
   const lines = [
     "",
     row("command about the state, in ms as its client sees it", "asked", "p50", "p99", "max", `> ${mark}`),

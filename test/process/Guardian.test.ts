@@ -1,4 +1,5 @@
 import { spawn as bareSpawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import { once } from "node:events"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -140,7 +141,7 @@ describe("sudden death", () => {
 
 describe("the guardian", () => {
   const guardianModule = pathToFileURL(resolve("dist/process/Guardian.js")).href
-  const owner = "0123456789abcdef0123456789abcdef"
+  const owner = randomBytes(16).toString("hex")
 
   it.scopedLive("is replaced when somebody ends it, and the new one knows what to guard", () =>
     Effect.gen(function* () {

@@ -1,3 +1,5 @@
+import { spawn as bareSpawn } from "node:child_process"
+import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -18,13 +20,15 @@ import {
   TableUnreadable,
 } from "../../src/process/ProcessTable.js"
 import { isAlive } from "./support.js"
-import { spawn as bareSpawn } from "node:child_process"
 
 const linux = process.platform === "linux"
 
+/** Another run of these tests must not find what this one has marked. */
+const mark = `${randomUUID()}.0`
+
 const query = (leader: ProcessIdentity, extra: Partial<GroupQuery> = {}): GroupQuery => ({
   leader,
-  mark: "owner.0",
+  mark,
   leaderEndedAt: undefined,
   ageMillis: 10,
   ...extra,
@@ -84,7 +88,7 @@ describe.runIf(linux)("the table of Linux, asked about the same spawn by several
   it.scopedLive("tells each of them", () =>
     Effect.gen(function* () {
       const table = yield* ProcessTable
-      const env = { HOLDFAST_LINEAGE: "owner.0" }
+      const env = { HOLDFAST_LINEAGE: mark }
       const child = bareSpawn("sleep", ["60"], { detached: true, stdio: "ignore", env })
       yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
       const leader = (yield* table.identify(child.pid!))!
@@ -158,10 +162,10 @@ describe.runIf(linux)("what a process is called", () => {
 
 describe("the table of macOS", () => {
   const rows = [
-    "  100     1   100 Ss   Sat Nov 21 03:46:00 2026 /bin/sh -c x HOLDFAST_LINEAGE=owner.0 PATH=/bin",
+    `  100     1   100 Ss   Sat Nov 21 03:46:00 2026 /bin/sh -c x HOLDFAST_LINEAGE=${mark} PATH=/bin`,
     "  101   100   100 S    Sat Nov 21 03:46:01 2026 sleep 60",
-    "  102     1   102 Ss   Sat Nov 21 03:46:02 2026 sleep 61 HOLDFAST_LINEAGE=outer.9 owner.0 PATH=/bin",
-    "  103     1   103 Ss   Sat Nov 21 03:46:03 2026 sleep 62 HOLDFAST_LINEAGE=owner.01 PATH=/bin",
+    `  102     1   102 Ss   Sat Nov 21 03:46:02 2026 sleep 61 HOLDFAST_LINEAGE=outer.9 ${mark} PATH=/bin`,
+    `  103     1   103 Ss   Sat Nov 21 03:46:03 2026 sleep 62 HOLDFAST_LINEAGE=${mark}1 PATH=/bin`,
     "  104   100   100 Z    Sat Nov 21 03:46:01 2026 (sleep)",
   ].map((line) => Mac.parseRow(line)!)
 

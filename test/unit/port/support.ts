@@ -1,5 +1,6 @@
 /** Roots, records of programs that are gone, and processes that outlive whoever started them. */
 import { type ChildProcess, spawn, type SpawnOptions, spawnSync } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { dirname, join } from "node:path"
 import { tmpdir } from "node:os"
@@ -26,8 +27,8 @@ export const makeRoot: Effect.Effect<string, never, Scope.Scope> = Effect.acquir
 /** The file of a unit's record. */
 export const fileOf = (root: string, unit: string): string => join(root, "units", unit, "instance.json")
 
-/** The owner id of a program that is gone. */
-export const oldOwner = "00112233445566778899aabbccddeeff"
+/** The owner id of a program that is gone: nobody else's, as whoever carries it is killed, in whichever run of the tests. */
+export const oldOwner = randomBytes(16).toString("hex")
 
 const encode = Schema.encodeSync(Schema.parseJson(InstanceRecord))
 
@@ -132,6 +133,13 @@ export const identityOf = (pid: number): Effect.Effect<ProcessIdentity, TableUnr
 export const firstLine = (child: ChildProcess): Effect.Effect<string> =>
   Effect.async<string>((resume) => {
     let text = ""
+    child.once("close", (code, signal) =>
+      resume(
+        Effect.dieMessage(
+          `process ${child.pid} ended with ${code ?? signal} before it wrote a line: ${text}`,
+        ),
+      ),
+    )
     child.stdout!.on("data", (bytes: Buffer) => {
       text += String(bytes)
       if (text.includes("\n")) resume(Effect.succeed(text.slice(0, text.indexOf("\n"))))
