@@ -141,7 +141,7 @@ const dawdle = async (daemon: Site) => {
   await get(`/jobs/${made}`, { method: "DELETE" })
   const asking = performance.now()
   for (let n = 0; n < 20; n += 1) await get("/jobs")
-  expect((performance.now() - asking) / 20).toBeLessThan(100)
+  expect((performance.now() - asking) / 20).toBeLessThan(1_000)
   const id = await exec("echo in time")
   expect(await end(id)).toMatchObject({ state: "exited", exit_code: 0 })
   await get(`/jobs/${id}`, { method: "DELETE" })

@@ -7,6 +7,8 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
 import { killPid } from "../process/killPid.js"
+import { isAlive } from "../process/support.js"
+import { eventually } from "./daemon.js"
 
 const main = path.resolve(import.meta.dirname, "../../dist/main.js")
 
@@ -82,16 +84,40 @@ const submit = async (root: string, ...args: ReadonlyArray<string>): Promise<str
   return out.trim()
 }
 
+/** Whether the daemon that a root names is one of that root: a file may be older than the process that has its pid now. */
+const isOf = (root: string, pid: number): boolean => {
+  if (process.platform !== "linux") return isAlive(pid)
+  try {
+    return ["environ", "cmdline"].some((name) =>
+      fs.readFileSync(`/proc/${pid}/${name}`, "latin1").includes(root),
+    )
+  } catch {
+    return false
+  }
+}
+
+const portOf = (root: string): number => Number(new URL(ownerOf(root)!.address).port)
+
+/** How many connections to a port of this machine stand; as many as there have to be where the system does not tell. */
+const connectionsTo = (port: number): number => {
+  if (process.platform !== "linux") return Infinity
+  const end = `:${port.toString(16).toUpperCase().padStart(4, "0")}`
+  return fs
+    .readFileSync("/proc/net/tcp", "latin1")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , remote, state]) => remote?.endsWith(end) && state === "01").length
+}
+
 afterEach(async () => {
   for (const root of roots.splice(0)) {
     if (ownerOf(root) !== undefined) {
       const ids = (await holdfast(root, "ps", "-q")).out.split("\n").filter((id) => id !== "")
       if (ids.length > 0) await holdfast(root, "stop", "--grace", "0", ...ids)
       const { pid } = ownerOf(root) ?? {}
-      if (pid !== undefined) {
+      if (pid !== undefined && isOf(root, pid)) {
         killPid(pid, "SIGTERM")
-        // It takes its file away when it has ended.
-        while (ownerOf(root) !== undefined) await new Promise((resolve) => setTimeout(resolve, 10))
+        await eventually("its file is gone, as it is when it has ended", () => ownerOf(root) === undefined)
       }
     }
     fs.rmSync(root, { recursive: true, force: true, maxRetries: 10 })
@@ -348,6 +374,10 @@ describe("a daemon that dies and comes back", () => {
     ]
     const [logs, tail, wait, followed, waited] = watchers
     await Promise.all([logs!.until(/line 149\n/), tail!.until(/line 149\n/), followed!.until(/line 149\n/)])
+    await eventually("the two who say nothing wait, too", async () => {
+      const { out } = await holdfast(root, "ps", "-q", "--state", "running")
+      return out.trim().split("\n").length === 3 && connectionsTo(portOf(root)) >= watchers.length
+    })
     first.child.kill("SIGKILL")
     await first.done
     await Promise.all(watchers.map((watcher) => watcher.until(/Waiting for it to come back/)))

@@ -8,7 +8,7 @@ import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
-import { killPid } from "../process/killPid.js"
+import { killLeft } from "../process/killPid.js"
 import { isAlive } from "../process/support.js"
 
 const main = path.resolve(import.meta.dirname, "../../dist/main.js")
@@ -285,7 +285,7 @@ export const open = async () => {
       }
       await eventually("the end of the keeper and the jobs", () => marked(mark).length === 0)
     } finally {
-      for (const pid of marked(mark)) killPid(pid, "SIGKILL")
+      for (const pid of marked(mark)) killLeft(pid)
       await fs.promises.rm(base, { recursive: true, force: true, maxRetries: 10 })
     }
   }

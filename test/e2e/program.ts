@@ -5,7 +5,7 @@ import { once } from "node:events"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { killPid } from "../process/killPid.js"
+import { killLeft } from "../process/killPid.js"
 import { isAlive } from "../process/support.js"
 import { eventually } from "./daemon.js"
 
@@ -135,7 +135,7 @@ export const place = () => {
       }
       await eventually("the end of everything", () => marked(mark).length === 0)
     } finally {
-      for (const pid of marked(mark)) killPid(pid, "SIGKILL")
+      for (const pid of marked(mark)) killLeft(pid)
       await fs.promises.rm(base, { recursive: true, force: true, maxRetries: 10 })
     }
   }

@@ -73,7 +73,10 @@ describe("an external server", () => {
       assert.strictEqual(tls.sockets.length, 2, "the second question and those after it share a connection")
       yield* secure.handle.acquire
       assert.strictEqual(tls.sockets.length, 2)
-      const distrusted = yield* Server.external({ baseUrl: `https://127.0.0.1:${tls.port}` })
+      const distrusted = yield* Server.external({
+        baseUrl: `https://127.0.0.1:${tls.port}`,
+        probe: { http: { path: "/" }, timeout: "2s" },
+      })
       assert.include(
         (yield* failsWith("ServerUnavailable")(distrusted.handle.acquire)).message,
         "certificate",
@@ -211,7 +214,9 @@ describe("an external server", () => {
 })
 
 describe("a foreign server that may be adopted", () => {
-  const adopting = { foreign: "adopt-as-external" } as const
+  // The other server is a process of its own, and is asked once.
+  const timeout = "5s"
+  const adopting = { foreign: "adopt-as-external", probe: { http: { path: "/" }, timeout } } as const
 
   live("is used as somebody else's: never stopped, never signalled", () =>
     Effect.gen(function* () {
@@ -314,7 +319,7 @@ describe("a foreign server that may be adopted", () => {
   live("is found by the parts of the probe that can be asked", () =>
     Effect.gen(function* () {
       const other = yield* spawnServer()
-      const probe = { all: [{ log: { pattern: "listening" } }, { http: { path: "/" } }] } as const
+      const probe = { all: [{ log: { pattern: "listening" } }, { http: { path: "/" } }], timeout } as const
       const server = yield* managed({ ...adopting, port: other.port, probe })
       assert.strictEqual((yield* server.handle.acquire).ownership, "external")
     }),

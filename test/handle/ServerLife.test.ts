@@ -179,7 +179,7 @@ describe("a managed server that restarts by itself", () => {
   live("is stopped when nobody uses it, as any other", () =>
     Effect.gen(function* () {
       const down = signal<unknown>()
-      const server = yield* managed(selfish, { onDown: down.tell, idleTimeout: "300 millis" })
+      const server = yield* managed(selfish, { onDown: down.tell, idleTimeout: "2 seconds" })
       const one = yield* server.handle.acquire
       yield* kill(one.pid, "SIGKILL")
       yield* down.first

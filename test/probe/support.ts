@@ -46,6 +46,7 @@ const bind = (server: Server, host: string, port: number): Effect.Effect<Listene
           watcher()
           return Effect.sync(() => watchers.delete(watcher))
         })
+      server.once("error", (cause) => resume(Effect.die(cause)))
       server.listen(port, host, () =>
         resume(
           Effect.succeed({
@@ -90,8 +91,19 @@ export const jsonServer = (value: unknown, host = "127.0.0.1") =>
     response.end(JSON.stringify(value))
   }, host)
 
-/** A port on which nothing listens: it was given out a moment ago, and closed. */
-export const freePort = Effect.scoped(Effect.map(tcpServer(silent), ({ port }) => port))
+/** A port that is free at every address, and not one that the system gives to whoever asks for any. */
+export const freePort: Effect.Effect<number> = Effect.promise(async () => {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000)
+    const isFree = await new Promise<boolean>((resolve) => {
+      const server = createServer()
+      server.once("error", () => resolve(false))
+      // At both families, where there are two.
+      server.listen({ port, exclusive: true }, () => server.close(() => resolve(true)))
+    })
+    if (isFree) return port
+  }
+})
 
 /** Spawns nothing. */
 export const noSpawner = Layer.succeed(ProcessSpawner, {

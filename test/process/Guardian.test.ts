@@ -65,7 +65,7 @@ describe("sudden death", () => {
         killPid(doomed.pid, "SIGKILL")
         yield* eventually("all of them are dead", () => !pids.some(isAlive))
         const elapsed = performance.now() - killedAt
-        assert.isBelow(elapsed, 1_000)
+        assert.isBelow(elapsed, 5_000)
         assert.isTrue(isAlive(bystander.pid!))
       }).pipe(provide),
   )
@@ -157,7 +157,8 @@ describe("the guardian", () => {
           const spawner = yield* ProcessSpawner.ProcessSpawner
           // Without an environment to find it by: only its group can be known.
           const child = yield* spawner.spawn({ command: ["/bin/sh", "-c", "exec env -i sleep 60"] })
-          const first = guardian()
+          let first
+          while ((first = guardian()) === undefined) yield* Effect.sleep(5)
           process.kill(Number(first), "SIGKILL")
           // Asked once each time: the first one may end between two questions.
           let second

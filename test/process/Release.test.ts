@@ -159,7 +159,7 @@ describe("release", () => {
       const outer = yield* Scope.make()
       const slow = yield* spawnTalking({
         command: sh("trap 'echo told' TERM; echo ready; while :; do sleep 0.05; done"),
-        stop: { grace: "300ms" },
+        stop: { grace: "1s" },
       }).pipe(Scope.extend(outer), Effect.provide(context))
       yield* slow.line("ready")
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))

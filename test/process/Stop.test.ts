@@ -269,7 +269,7 @@ describe("stop", () => {
         command: sh("trap 'echo term' TERM; echo ready; while :; do sleep 0.05; done"),
       })
       yield* process.line("ready")
-      const caller = yield* Effect.fork(process.stop({ grace }))
+      const caller = yield* Effect.fork(process.stop({ grace: Duration.seconds(1) }))
       yield* process.line("term")
       yield* Fiber.interrupt(caller)
       assert.deepStrictEqual(yield* process.exit, new ExitStatus.Signaled({ signal: "SIGKILL" }))
@@ -302,12 +302,12 @@ describe("stop", () => {
           command: sh("trap 'echo term' TERM; echo ready; while :; do sleep 0.05; done"),
         })
         yield* one.line("ready")
-        const stop = yield* Effect.fork(one.stop({ grace: Duration.millis(300) }))
+        const stop = yield* Effect.fork(one.stop({ grace: Duration.seconds(1) }))
         yield* one.line("term")
         Date.now = () => realNow() + jump
         const report = yield* Fiber.join(stop)
         assert.isTrue(report.escalated)
-        assert.isAtLeast(report.elapsedMillis, 300)
+        assert.isAtLeast(report.elapsedMillis, 1_000)
         assert.isBelow(performance.now() - before, 10_000)
       }
     }).pipe(provide),

@@ -58,12 +58,17 @@ export const spawnTalking = (
     })
     const line = (start: string): Effect.Effect<string> =>
       Effect.gen(function* () {
+        let hasEnded = false
         while (true) {
           const found = seen.find((text) => text.startsWith(start))
           if (found !== undefined) return found.slice(start.length)
+          if (hasEnded) return yield* Effect.dieMessage(`no line began with ${start}: ${output.tail()}`)
           const next = yield* Deferred.make<void>()
           waiting.push(() => Deferred.unsafeDone(next, Effect.void))
-          yield* Deferred.await(next)
+          hasEnded = yield* Effect.raceFirst(
+            Effect.as(Deferred.await(next), false),
+            Effect.as(output.ended, true),
+          )
         }
       })
     const handle = yield* spawner.spawn(spec, { output })

@@ -3,6 +3,7 @@ import { once } from "node:events"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { describe, expect, it } from "@effect/vitest"
+import { onTestFinished } from "vitest"
 import * as Effect from "effect/Effect"
 import * as Liveness from "../../../src/process/Liveness.js"
 import { smallDisk } from "../../job/runner-support.js"
@@ -229,6 +230,7 @@ describe("token", () => {
         detached: true,
         stdio: ["ignore", "pipe", "ignore"],
       })
+      onTestFinished(() => void child.kill("SIGKILL"))
       await once(child.stdout, "data")
       const ended = once(child, "exit")
       const place = path.join(server.root, "up", "work-0123456789ab")

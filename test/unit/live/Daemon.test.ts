@@ -212,7 +212,7 @@ describe("a program that is killed alone", () => {
       const killedAt = performance.now()
       killPid(first.pid, "SIGKILL")
       yield* eventually("its unit is dead", () => !first.units.some(isAlive))
-      assert.isBelow(performance.now() - killedAt, 1_000)
+      assert.isBelow(performance.now() - killedAt, 5_000)
       yield* supervised(plan, ({ start }) => start([]), { root })
       assert.notInclude(fs.readFileSync(journal, "utf8"), "not alone")
     }),

@@ -1,5 +1,4 @@
 /** Real ports: who has them already, who takes them meanwhile, who is given them, and who is killed for them. */
-import { createServer } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -252,26 +251,10 @@ describe("port: auto", () => {
   )
 })
 
-/** A port that is free at every address, and not one that the system gives to whoever asks for any. */
-const quietPort = Effect.gen(function* () {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000)
-    const isFree = yield* Effect.promise(
-      () =>
-        new Promise<boolean>((resolve) => {
-          const server = createServer()
-          server.once("error", () => resolve(false))
-          server.listen({ port, host: "0.0.0.0", exclusive: true }, () => server.close(() => resolve(true)))
-        }),
-    )
-    if (isFree) return port
-  }
-})
-
 describe("killOthers", () => {
   it.scopedLive("kills whoever has the unit's port, and the unit has it", () =>
     Effect.gen(function* () {
-      const { pid, port } = yield* foreignServer(yield* quietPort)
+      const { pid, port } = yield* foreignServer(yield* freePort)
       yield* supervised(
         { units: { a: { command: program('response.end("mine")'), port, readiness, killOthers: true } } },
         ({ start }) =>
@@ -290,7 +273,7 @@ describe("killOthers", () => {
       const { port } = yield* httpServer(
         (_, response) => void response.end("ok"),
         "127.0.0.1",
-        yield* quietPort,
+        yield* freePort,
       )
       yield* supervised(
         { units: { a: { command: program(), port, readiness, killOthers: true, restart: "never" } } },
@@ -306,7 +289,7 @@ describe("killOthers", () => {
 
   it.scopedLive("does not kill another unit's process", () =>
     Effect.gen(function* () {
-      const port = yield* quietPort
+      const port = yield* freePort
       yield* supervised(
         {
           units: {

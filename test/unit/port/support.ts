@@ -16,7 +16,7 @@ import { ProcessIdentity } from "../../../src/process/ProcessIdentity.js"
 import { ProcessTable, type TableUnreadable } from "../../../src/process/ProcessTable.js"
 import { InstanceRecord } from "../../../src/unit/port/InstanceRecords.js"
 import { killPid } from "../../process/killPid.js"
-import { isAlive } from "../../process/support.js"
+import { eventually, isAlive } from "../../process/support.js"
 
 /** A directory that goes with the scope. */
 export const makeRoot: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
@@ -99,7 +99,17 @@ export const spawnStray = (
       return child as ChildProcess & { readonly pid: number }
     }),
     (child) => Effect.sync(() => endGroup(child.pid)),
-  )
+  ).pipe(Effect.tap(({ pid }) => eventually("it is that program", () => !isAlive(pid) || hasArguments(pid))))
+
+/** In the middle of an exec it has none, and no environment either. */
+const hasArguments = (pid: number): boolean => {
+  if (process.platform !== "linux") return true
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, "latin1") !== ""
+  } catch {
+    return true
+  }
+}
 
 /** Kills a group that this test made, if there is anything left of it. */
 export const endGroup = (pid: number): void => {
